@@ -1,12 +1,20 @@
 r"""Coupling of irreps: exact Clebsch-Gordan, 3j, 6j and 9j coefficients, and the real coupling tensors made from them.
 
-Exact numbers.  Every coefficient is a square root of a rational number with a sign, so it is computed in integers
-and kept as `SignedRoot`.  Racah's sum, each term's factorials gathered into binomials, in the phase of Condon and
-Shortley, with n1 = l1+l2-l3, n2 = l1-l2+l3, n3 = -l1+l2+l3:
+Exact numbers.  Three spinors (x_i, y_i) have the invariants x_i y_j - x_j y_i, and no others.  An irrep of degree l
+is the homogeneous polynomials of degree 2l in a spinor, with orthonormal basis sqrt(binom(2l, l+m)) x^(l+m) y^(l-m).
+So there is one invariant of degrees 2l1, 2l2, 2l3 in the three spinors,
+
+    (x1 y2 - x2 y1)^n1 (x1 y3 - x3 y1)^n2 (x2 y3 - x3 y2)^n3,
+    n1 = l1+l2-l3,  n2 = l1-l2+l3,  n3 = -l1+l2+l3,
+
+and expanding its three powers gives the coefficient of every product of basis polynomials as a sum of products of
+three binomials.  With the third index turned from bra to ket, and the norm fixed, in the phase of Condon and Shortley:
 
     <l1 m1 l2 m2|l3 m3> = sqrt( K / (binom(2l1, l1+m1) binom(2l2, l2+m2) binom(2l3, l3+m3)) ) S(m1, m2)
     S(m1, m2) = sum_t (-1)^t binom(n1, t) binom(n2, l1-m1-t) binom(n3, l2+m2-t)                                 (1)
     K = (2l3+1) (2l1)! (2l2)! (2l3)! / ((l1+l2+l3+1)! n1! n2! n3!)
+
+S is an integer and K a rational, so every coefficient is a rational's square root with a sign: a `SignedRoot`.
 
 The real basis.  The real harmonics are Y_real = U Y_complex, with Y_complex the harmonics of Condon and Shortley:
 Y_0 stays, sqrt 2 Re (-1)^m Y_m is the component +m, sqrt 2 Im (-1)^m Y_m the component -m.  Coupling tensors
@@ -17,7 +25,8 @@ follow their indices,
 The coefficient is real, so without the power of i the tensor would be real where l1+l2+l3 is even and imaginary
 where it is odd.  The power is a choice of phase for each path; it is e3nn's, and fixes the sign of every path.
 
-Sources: Racah, Phys. Rev. 62 (1942) 438; Varshalovich, Moskalev, Khersonskii, Quantum Theory of Angular Momentum
+Sources: van der Waerden, Die gruppentheoretische Methode in der Quantenmechanik (1932), 17; Racah, Phys. Rev. 62
+(1942) 438; Varshalovich, Moskalev, Khersonskii, Quantum Theory of Angular Momentum
 (1988), ch. 8-10; Edmonds, Angular Momentum in Quantum Mechanics (1957), (3.7.3), (6.4.3).
 """
 
