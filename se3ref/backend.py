@@ -39,7 +39,8 @@ def _map_arrays(f, tree):
 
 def real_dtype(dtype):
     """The real floating dtype of the same precision: complex64 -> float32; integers count as float64."""
-    return np.finfo(np.result_type(dtype, np.float32)).dtype
+    floor = np.float32 if np.dtype(dtype).kind in "fc" else np.float64
+    return np.finfo(np.result_type(dtype, floor)).dtype
 
 
 _copies = {}  # (id of the table, dtype, kind of array) -> (the table, which keeps its id alive; its copy)

@@ -38,6 +38,8 @@ from math import comb, factorial
 
 import numpy as np
 
+_cached = functools.lru_cache(maxsize=None, typed=True)        # typed: 1.0 and True are not taken for a cached 1
+
 
 @dataclasses.dataclass(frozen=True)
 class SignedRoot:
@@ -62,7 +64,7 @@ class SignedRoot:
 
 def exact_clebsch_gordan(l1, m1, l2, m2, l3, m3):
     """<l1 m1 l2 m2|l3 m3> as a `SignedRoot`, by equation (1); zero where a selection rule forbids it."""
-    _check_degrees(l1, l2, l3)
+    l1, l2, l3 = _check_degrees(l1, l2, l3)
     if m1 + m2 != m3 or not _triangle(l1, l2, l3) or abs(m1) > l1 or abs(m2) > l2 or abs(m3) > l3:
         return SignedRoot(Fraction(0))
     n1, n2, n3 = l1 + l2 - l3, l1 - l2 + l3, -l1 + l2 + l3
@@ -74,6 +76,7 @@ def exact_clebsch_gordan(l1, m1, l2, m2, l3, m3):
 
 def exact_wigner_3j(l1, l2, l3, m1, m2, m3):
     """(l1 l2 l3; m1 m2 m3) = (-1)^(l1-l2-m3) (2 l3+1)^(-1/2) <l1 m1 l2 m2|l3 -m3> as a `SignedRoot`."""
+    l1, l2, l3 = _check_degrees(l1, l2, l3)
     coefficient = exact_clebsch_gordan(l1, m1, l2, m2, l3, -m3)
     return SignedRoot(_parity(l1 - l2 - m3) * coefficient.square / (2 * l3 + 1))
 
@@ -90,7 +93,7 @@ def exact_wigner_6j(a, b, c, d, e, f):
     Racah's sum, over t, of (-1)^t (t+1)! / (prod_i (t - triad_i)! prod_j (quad_j - t)!), times the four triangle
     coefficients; zero unless (abc), (aef), (dbf), (dec) are triangles.  Source: Edmonds (6.3.7).
     """
-    _check_degrees(a, b, c, d, e, f)
+    a, b, c, d, e, f = _check_degrees(a, b, c, d, e, f)
     triads = (a, b, c), (a, e, f), (d, b, f), (d, e, c)
     if not all(_triangle(*triad) for triad in triads):
         return SignedRoot(Fraction(0))
@@ -107,6 +110,7 @@ def exact_wigner_9j(a, b, c, d, e, f, g, h, i):
     sum_x (2x+1) {a b c; f i x} {d e f; b x h} {g h i; x a d}  (integer degrees).  Each product is a rational
     times the same root, that of the first non-zero product.  Source: Edmonds (6.4.3).
     """
+    a, b, c, d, e, f, g, h, i = _check_degrees(a, b, c, d, e, f, g, h, i)
     terms = []                                                 # signed squares of the products, and 2x+1
     for x in range(max(abs(a - i), abs(d - h), abs(b - f)), min(a + i, d + h, b + f) + 1):
         squares = [exact_wigner_6j(*symbol).square
@@ -140,14 +144,14 @@ def _triangle_square(triad):
 
 # --- tensors in the real basis --------------------------------------------------------------------------------
 
-@functools.cache
+@_cached
 def clebsch_gordan(l1, l2, l3):
     """C (2l1+1, 2l2+1, 2l3+1), real: y_k = sum_ij C_ijk a_i b_j is the part of a (x) b that turns with D^l3.
 
     By equation (2).  Laws: sum_ij C_ijk C_ijk' = delta_kk'; C(D1 a, D2 b) = D3 C(a, b); exchanging the factors,
     C_l1l2 to C_l2l1, costs (-1)^(l1+l2+l3).  Zero unless |l1-l2| <= l3 <= l1+l2.  Read-only; ValueError for l < 0.
     """
-    _check_degrees(l1, l2, l3)
+    l1, l2, l3 = _check_degrees(l1, l2, l3)
     C = _complex_clebsch_gordan(l1, l2, l3)
     for V in (complex_from_real(l1), complex_from_real(l2), complex_from_real(l3).conj()):     # V = U^dagger
         C = C.reshape(len(V), -1).T @ V                        # sums over the first index, the new one comes last
@@ -190,19 +194,21 @@ def _pascal(n, integer):
     return np.array([comb(n, k) for k in range(n + 1)], integer)
 
 
-@functools.cache
+@_cached
 def wigner_3j(l1, l2, l3):
     """The same tensor with Frobenius norm 1, C / sqrt(2 l3+1): an invariant of three irreps, in e3nn's sign."""
-    return _frozen(clebsch_gordan(l1, l2, l3) / math.sqrt(2 * l3 + 1))
+    C = clebsch_gordan(l1, l2, l3)
+    return _frozen(C / math.sqrt(C.shape[2]))
 
 
-@functools.cache
+@_cached
 def gaunt(l1, l2, l3):
     """G (2l1+1, 2l2+1, 2l3+1): the integral of Y_l1 Y_l2 Y_l3 over the sphere, `integral` normalisation.
 
     G = sqrt((2l1+1)(2l2+1)/(4 pi (2l3+1))) <l1 0 l2 0|l3 0> C up to the sign of the phase in equation (2),
     i^(l1+l2-l3), which is real here: G vanishes where l1+l2+l3 is odd.  Source: Edmonds (4.6.3).
     """
+    l1, l2, l3 = _check_degrees(l1, l2, l3)
     if (l1 + l2 + l3) % 2:
         return _frozen(np.zeros((2 * l1 + 1, 2 * l2 + 1, 2 * l3 + 1)))
     phase = _parity((l1 + l2 - l3) // 2)
@@ -211,13 +217,14 @@ def gaunt(l1, l2, l3):
     return _frozen(phase * norm * middle * clebsch_gordan(l1, l2, l3))
 
 
-@functools.cache
+@_cached
 def complex_from_real(l):
     """U^dagger (2l+1, 2l+1), complex and unitary: Y_complex = U^dagger Y_real, rows and columns m = -l..l.
 
     Y_complex carries the sign of Condon and Shortley, Y_real none:  Y_m = (-1)^m (Y_{+m} + i Y_{-m}) / sqrt 2 and
     Y_{-m} = (Y_{+m} - i Y_{-m}) / sqrt 2, for m > 0.
     """
+    l, = _check_degrees(l)
     U = np.zeros((2 * l + 1, 2 * l + 1), complex)
     U[l, l] = 1
     for m in range(1, l + 1):
@@ -233,6 +240,8 @@ def _frozen(array):
 
 
 def _check_degrees(*degrees):
+    """The degrees as Python's integers, which never overflow."""
     for l in degrees:
         if isinstance(l, bool) or not isinstance(l, int | np.integer) or l < 0:
             raise ValueError(f"degrees must be integers >= 0; got {degrees}")
+    return [int(l) for l in degrees]

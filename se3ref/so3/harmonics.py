@@ -63,7 +63,7 @@ def spherical_harmonics_and_pull(lmax, xyz, normalization="component", normalize
     for n in pieces(len(u), len(Y), u):
         _solid(lmax, u[n], out=Y[:, n])
     if normalization != "component":
-        Y *= constant(np.repeat(scale, 2 * np.arange(lmax + 1) + 1)[:, None], u)
+        Y *= constant(_row_scale(lmax, normalization), u)
 
     def pull(dY):
         g = np.zeros((3, len(u)), np.result_type(u.dtype, dY.dtype), like=u)
@@ -120,13 +120,16 @@ def _recursion(l):
     return a[:, None], b[:, None], top
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None, typed=True)                # typed: 1.0 and True are not taken for a cached 1
 def gradient_matrices(l):
     """A (3, 2l+1, 2l-1), l >= 1, with d_k Y_l = A[k] Y_{l-1} for solid harmonics in component normalisation.
 
     Equation (2) in real and imaginary parts, with S_{l,-m} = (-1)^m S_lm* where an index falls below zero; the
     numbers are ratios of (4).  sum_k A[k] A[k]^T = l (2l+1) 1: |grad Y_l|^2 summed over m is the same everywhere.
+    Read-only; ValueError for l < 1.
     """
+    if isinstance(l, bool) or not isinstance(l, int | np.integer) or l < 1:
+        raise ValueError(f"the degree l must be an integer >= 1; got {l!r}")
     A = np.zeros((3, 2 * l + 1, 2 * l - 1))
     d_Y, d_Z, d_X = A                                          # e3nn's axes, as in `_solid`
 
@@ -156,6 +159,7 @@ def gradient_matrices(l):
         if m > 1:                                              # Im S_l0 = 0
             put(d_X, -m, -(m - 1), down)
             put(d_Y, m, -(m - 1), -down)
+    A.flags.writeable = False                                  # it is cached and shared
     return A
 
 
@@ -175,15 +179,21 @@ def _scale(lmax, normalization):
     return scales[normalization]
 
 
+@functools.cache
+def _row_scale(lmax, normalization):
+    """`_scale` for every component, as a column ((lmax+1)^2, 1)."""
+    return np.repeat(_scale(lmax, normalization), 2 * np.arange(lmax + 1) + 1)[:, None]
+
+
 def _unit(xyz):
-    """Unit vectors (n,3) and lengths (n,1).  The zero vector stays zero.
+    """Unit vectors (n,3) and lengths (n,1).  The zero vector stays zero, and so does what a complex step adds.
 
     Divided first by the largest component, so that tiny vectors do not underflow when squared.  That number is a
     choice of scale, which the direction does not depend on, so it is read off the real part.
     """
     largest = np.abs(xyz.real).max(-1, keepdims=True)
     safe = np.where(largest > 0, largest, 1)
-    v = xyz / safe
+    v = xyz * (largest > 0) / safe
     r = np.sqrt((v * v).sum(-1, keepdims=True))
     return v / np.where(largest > 0, r, 1), r * safe
 

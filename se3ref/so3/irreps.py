@@ -14,7 +14,7 @@ import re
 
 import numpy as np
 
-from se3ref.backend import constant
+from se3ref.backend import constant, real_dtype
 from se3ref.so3.coupling import clebsch_gordan
 from se3ref.so3.rotations import check_rotation, determinant
 from se3ref.so3.wigner import wigner_D
@@ -27,7 +27,8 @@ class Irrep:
     p: int
 
     def __post_init__(self):
-        if not isinstance(self.l, int | np.integer) or self.l < 0 or self.p not in (-1, 1):
+        if (isinstance(self.l, bool) or not isinstance(self.l, int | np.integer) or self.l < 0
+                or self.p not in (-1, 1)):
             raise ValueError(f"an Irrep has an integer degree l >= 0 and parity +1 or -1; got l={self.l}, p={self.p}")
 
     @classmethod
@@ -178,7 +179,7 @@ def features_from_flat(irreps, flat):
         raise ValueError(f"a flat feature of {irreps} has shape (n, {irreps.dim}); got {flat.shape}")
     parts = {}
     for (multiplicity, irrep), part in zip(irreps, irreps.slices(), strict=True):
-        parts.setdefault(irrep, []).append(flat[:, part].reshape(-1, multiplicity, irrep.dim).swapaxes(1, 2))
+        parts.setdefault(irrep, []).append(flat[:, part].reshape(len(flat), multiplicity, irrep.dim).swapaxes(1, 2))
     return {irrep: np.concatenate(arrays, axis=2) for irrep, arrays in parts.items()}
 
 
@@ -192,7 +193,7 @@ def flat_from_features(irreps, features):
     flat, used = [], dict.fromkeys(wanted, 0)
     for multiplicity, irrep in irreps:
         array = features[irrep][:, :, used[irrep]:used[irrep] + multiplicity]
-        flat.append(array.swapaxes(1, 2).reshape(len(array), -1))
+        flat.append(array.swapaxes(1, 2).reshape(len(array), multiplicity * irrep.dim))
         used[irrep] += multiplicity
     return np.concatenate(flat, axis=1)
 
@@ -247,10 +248,10 @@ def _cartesian_parts(symmetry):
 
 def _check_symmetry(tensor, symmetry):
     """Half the digits of the dtype, as for rotations: more than rounding is a wrong claim."""
-    if symmetry == "ij":
+    if symmetry == "ij" or len(tensor) == 0:
         return
     transposed = tensor.swapaxes(1, 2) * (1 if symmetry == "ij=ji" else -1)
     error, size = float(np.abs((tensor - transposed).real).max()), float(np.abs(tensor.real).max())
-    if error > math.sqrt(np.finfo(tensor.dtype).eps) * size:
+    if not error <= math.sqrt(np.finfo(real_dtype(tensor.dtype)).eps) * size:          # NaN has no symmetry
         raise ValueError(f"the tensor has not the symmetry {symmetry!r}: largest difference {error:.3g}, "
                          f"largest entry {size:.3g}; use 'ij' for a general tensor")

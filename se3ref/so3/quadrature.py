@@ -32,6 +32,6 @@ def rotation_quadrature(L):
 
 
 def _check(L):
-    if not isinstance(L, int | np.integer) or L < 0:
+    if isinstance(L, bool) or not isinstance(L, int | np.integer) or L < 0:
         raise ValueError(f"the degree L up to which a quadrature is exact must be an integer >= 0; got {L!r}")
     return int(L)

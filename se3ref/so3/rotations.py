@@ -7,7 +7,7 @@ or (n,4) as (w,x,y,z), axes and rotation vectors (3,) or (n,3), angles in radian
 
 import numpy as np
 
-from se3ref.backend import constant
+from se3ref.backend import constant, real_dtype
 
 _AXES = {"x": 0, "y": 1, "z": 2}
 _ONE = np.eye(3)
@@ -43,24 +43,24 @@ def rotation_from_axis_angle(axis, angle):
 
     Rodrigues' formula, with k the unit axis and K = [k]_x, K v = k x v:   R = 1 + sin(a) K + (1 - cos(a)) K^2.
     """
-    axis = _floats("axis", axis, (3,))
+    axis = _unit("rotation axis", axis, (3,))
     angle = angle if hasattr(angle, "dtype") else np.asarray(angle, axis.dtype, like=axis)
-    length = np.sqrt((axis * axis).sum(-1))
-    if not np.all(length > 0):
-        raise ValueError(f"the rotation axis must not be the zero vector; got {axis}")
-    return rotation_from_vector(axis / length[..., None] * angle[..., None])
+    if not np.isfinite(angle).all():
+        raise ValueError(f"the rotation angle must be finite; got {angle}")
+    return rotation_from_vector(axis * angle[..., None])
 
 
 def rotation_from_vector(vector):
     """exp: the rotation by |vector| about `vector`;  R = exp(vector . X) with X = `generators()`.
 
-    Rodrigues' formula divided through by the angle a, so that it holds at a = 0:
-    R = 1 + sin(a)/a K + 1/2 (sin(a/2)/(a/2))^2 K^2,  now with K = [vector]_x.
+    Rodrigues' formula divided through by the angle a = 2h, so that it holds at 0:  R = 1 + s cos(h) K + s^2/2 K^2
+    with s = sin(h)/h and now K = [vector]_x, since sin(a) = 2 sin(h) cos(h) and 1 - cos(a) = 2 sin(h)^2.
     """
     vector = _floats("rotation vector", vector, (3,))
-    a = np.sqrt((vector * vector).sum(-1))[..., None, None]
+    h = np.sqrt((vector * vector).sum(-1))[..., None, None] / 2
+    s = np.where(h > 0, np.sin(h) / np.where(h > 0, h, 1), 1)
     K = np.einsum("...k,kij->...ij", vector, constant(_X, vector))
-    return constant(_ONE, vector) + np.sinc(a / np.pi) * K + 0.5 * np.sinc(a / (2 * np.pi)) ** 2 * (K @ K)
+    return constant(_ONE, vector) + s * np.cos(h) * K + 0.5 * s * s * (K @ K)
 
 
 def vector_from_rotation(R):
@@ -75,9 +75,9 @@ def vector_from_rotation(R):
 def axis_angle_from_rotation(R):
     """(axis, angle) with a unit axis and 0 <= angle <= pi; the identity gets the axis z."""
     vector = vector_from_rotation(R)
-    angle = np.sqrt((vector * vector).sum(-1))
-    safe = np.where(angle > 0, angle, 1)[..., None]
-    return np.where(angle[..., None] > 0, vector / safe, constant(_ONE, vector)[2]), angle
+    turned = (vector != 0).any(-1, keepdims=True)
+    axis = _unit("axis", np.where(turned, vector, constant(_ONE, vector)[2]), (3,))
+    return axis, (axis * vector).sum(-1)
 
 
 # --- quaternions ----------------------------------------------------------------------------------------------
@@ -87,11 +87,8 @@ def rotation_from_quaternion(q):
 
     With v = (x,y,z) and |q| = 1:   R = (w^2 - v.v) 1 + 2 v v^T + 2 w [v]_x.
     """
-    q = _floats("quaternion", q, (4,))
-    length = np.sqrt((q * q).sum(-1, keepdims=True))
-    if not np.all(length > 0):
-        raise ValueError(f"a quaternion (w,x,y,z) of a rotation must not be zero; got {q}")
-    w, v = (q / length)[..., :1, None], (q / length)[..., 1:, None]        # (...,1,1), (...,3,1)
+    q = _unit("quaternion (w,x,y,z)", q, (4,))
+    w, v = q[..., :1, None], q[..., 1:, None]                  # (...,1,1), (...,3,1)
     cross = np.einsum("...k,kij->...ij", v[..., 0], constant(_X, v))
     vT = v.swapaxes(-1, -2)
     return (w * w - vT @ v) * constant(_ONE, v) + 2 * v @ vT + 2 * w * cross
@@ -113,7 +110,7 @@ def quaternion_from_rotation(R):
         (yx - xy, xz + zx, yz + zy, 1 - xx - yy + zz))], -2)               # (..., 4, 4)
     largest = np.argmax(np.diagonal(Q, axis1=-2, axis2=-1), -1)
     q = np.take_along_axis(Q, largest[..., None, None], -2)[..., 0, :]
-    return q / np.sqrt((q * q).sum(-1, keepdims=True)) * np.where(q[..., :1] < 0, -1.0, 1.0)
+    return np.where(q[..., :1] < 0, -q, q) / np.sqrt((q * q).sum(-1, keepdims=True))
 
 
 # --- Euler angles: only with the axes said --------------------------------------------------------------------
@@ -175,11 +172,8 @@ def _euler_axes(axes):
 
 def reflection(normal):
     """The mirror 1 - 2 n n^T in the plane through the origin with the given normal (any length but zero)."""
-    n = _floats("mirror normal", normal, (3,))
-    square = (n * n).sum(-1)[..., None, None]
-    if not np.all(square > 0):
-        raise ValueError(f"a mirror's normal must not be the zero vector; got {n}")
-    return constant(_ONE, n) - 2 * n[..., :, None] * n[..., None, :] / square
+    n = _unit("mirror normal", normal, (3,))
+    return constant(_ONE, n) - 2 * n[..., :, None] * n[..., None, :]
 
 
 def generators():
@@ -202,7 +196,7 @@ def scipy_from_rotation(R):
 
 def distance_from_O3(R):
     """Frobenius distance of R from the nearest matrix of O(3): sqrt(sum_k (s_k - 1)^2), s_k the singular values."""
-    s = np.linalg.svd(R, compute_uv=False)
+    s = np.linalg.svd(_floats("matrix", R, (3, 3)), compute_uv=False)
     return np.sqrt(((s - 1) * (s - 1)).sum(-1))
 
 
@@ -214,8 +208,8 @@ def check_rotation(R, proper=False):
     """
     R = _floats("rotation", R, (3, 3))
     excess = np.swapaxes(R, -1, -2) @ R - constant(_ONE, R)
-    far = np.sqrt((excess * excess).sum((-1, -2))) > 2 * np.sqrt(np.finfo(R.dtype).eps)
-    if far.any():
+    near = np.sqrt((excess * excess).sum((-1, -2))) <= 2 * np.sqrt(np.finfo(R.dtype).eps)
+    if not near.all():                                         # where squares overflow, excess is inf or NaN
         raise ValueError(f"not a rotation: a matrix is {float(distance_from_O3(R).max()):.2g} (Frobenius) away "
                          f"from O(3), the nearest orthogonal matrix; R^T R must be 1")
     if proper and (determinant(R) < 0).any():
@@ -237,7 +231,17 @@ def _floats(name, x, tail):
         shape = ", ".join(map(str, tail))
         raise ValueError(f"{name} must be a real array of shape ({shape}) or (n, {shape}); "
                          f"got shape {x.shape}, dtype {x.dtype}")
-    x = x.astype(np.result_type(x.dtype, np.float32), copy=False)
+    x = x.astype(real_dtype(x.dtype), copy=False)
     if not np.isfinite(x).all():
         raise ValueError(f"{name} must be finite; got NaN or infinity")
     return x
+
+
+def _unit(name, x, tail):
+    """x / |x|; divided first by the largest component, so that no square over- or underflows."""
+    x = _floats(name, x, tail)
+    largest = np.abs(x).max(-1, keepdims=True)
+    if not np.all(largest > 0):
+        raise ValueError(f"{name} must not be zero; got {x}")
+    x = x / largest
+    return x / np.sqrt((x * x).sum(-1, keepdims=True))

@@ -114,7 +114,9 @@ def half_turn(l):
     cos, sin = np.array([1, 0, -1, 0]), np.array([0, 1, 0, -1])            # at quarter turns, exact
     mu = np.arange(-l, l + 1)
     D_Z = np.diag(cos[mu % 4]) - np.diag(sin[mu % 4])[:, ::-1]
-    return D_Z @ D_Y @ D_Z
+    J = D_Z @ D_Y @ D_Z
+    J.flags.writeable = False                                  # it is cached and shared
+    return J
 
 
 def _quarter_turn(l):
