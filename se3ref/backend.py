@@ -88,5 +88,5 @@ def lift_linear(f):
 
 def pieces(n, width, like):
     """Slices that cut n rows of `width` numbers into pieces that stay in a CPU's cache; one piece on a GPU."""
-    step = max(256, 2**17 // width) if type(like) is np.ndarray else max(n, 1)
+    step = max(64, 2**18 // width) if type(like) is np.ndarray else max(n, 1)
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]

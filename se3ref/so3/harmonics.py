@@ -58,24 +58,25 @@ def spherical_harmonics_and_pull(lmax, xyz, normalization="component", normalize
     """
     lmax, xyz = _check(lmax, xyz)
     scale = _scale(lmax, normalization)
+    xyz = np.ascontiguousarray(xyz.T)                          # (3,n): component first, long rows for the processor
     u, r = _unit(xyz) if normalize else (xyz, None)
-    Y = np.empty(((lmax + 1) ** 2, len(u)), u.dtype, like=u)   # component first: long rows for the processor
-    for n in pieces(len(u), len(Y), u):
-        _solid(lmax, u[n], out=Y[:, n])
+    Y = np.empty(((lmax + 1) ** 2, xyz.shape[1]), u.dtype, like=u)
+    for n in pieces(xyz.shape[1], lmax + 1, u):
+        _solid(lmax, u[:, n], out=Y[:, n])
     if normalization != "component":
         Y *= constant(_row_scale(lmax, normalization), u)
 
     def pull(dY):
-        g = np.zeros((3, len(u)), np.result_type(u.dtype, dY.dtype), like=u)
-        for n in pieces(len(u), len(Y), u):
+        g = np.zeros(u.shape, np.result_type(u.dtype, dY.dtype), like=u)
+        for n in pieces(xyz.shape[1], lmax + 1, u):
             for l in range(1, lmax + 1):
                 A = constant(_scaled_gradient(l, scale[l] / scale[l - 1]), u)       # (3 (2l-1), 2l+1)
                 dYA = (A @ dY[n, degree(l)].T).reshape(3, 2 * l - 1, -1)
                 g[:, n] += np.einsum("kmn,mn->kn", dYA, Y[degree(l - 1), n])
         if not normalize:
             return g.T
-        across = g.T - u * (u * g.T).sum(-1, keepdims=True)
-        return np.where(r.real > 0, across / np.where(r.real > 0, r, 1), 0)
+        across = g - u * (u * g).sum(0)
+        return np.where(r.real > 0, across / np.where(r.real > 0, r, 1), 0).T
     return Y.T, pull
 
 
@@ -85,24 +86,27 @@ def degree(l):
 
 
 def _solid(lmax, xyz, out):
-    """Write the solid harmonics at xyz (n,3), component normalisation, to out ((lmax+1)^2, n).
+    """Write the solid harmonics at xyz (3,n), component normalisation, to out ((lmax+1)^2, n).
 
     Equation (3) divided by N_lm, for all m < l at once:  Q_l = a_lm (Z Q_{l-1} - r^2 Q_{l-2} / a_{l-1,m}),
     where Y_{l,+-m} = Q_lm * (Re, Im) w^m  and  a_lm = sqrt((4 l^2 - 1) / (l^2 - m^2)).
     """
-    Y, Z, X = xyz[:, 0], xyz[:, 1], xyz[:, 2]                  # e3nn's axes: the polar one is y
+    Y, Z, X = xyz                                              # e3nn's axes: the polar one is y
     r2 = X * X + Y * Y + Z * Z
-    n = len(xyz)
-    cos = np.empty((lmax + 1, n), xyz.dtype, like=xyz)         # w^m = cos + i sin (times |w|^m)
-    sin = np.empty((lmax + 1, n), xyz.dtype, like=xyz)
+    shape = lmax + 1, len(Z)
+    cos, sin = np.empty((2, *shape), xyz.dtype, like=xyz)      # w^m = cos + i sin (times |w|^m)
     cos[0], sin[0], out[0] = 1, 0, 1
-    Q, Q_before = np.zeros((2, lmax + 1, n), xyz.dtype, like=xyz)
+    Q, Q_before, product = np.zeros((3, *shape), xyz.dtype, like=xyz)
     Q[0] = 1
     for l in range(1, lmax + 1):
         cos[l] = X * cos[l - 1] - Y * sin[l - 1]
         sin[l] = X * sin[l - 1] + Y * cos[l - 1]
         a, b, top = _recursion(l)
-        Q_before[:l] = constant(a, xyz) * (Z * Q[:l] - constant(b, xyz) * (r2 * Q_before[:l]))
+        np.multiply(Z, Q[:l], out=product[:l])                 # in place: fresh arrays would double the time
+        Q_before[:l] *= r2
+        Q_before[:l] *= constant(b, xyz)
+        np.subtract(product[:l], Q_before[:l], out=Q_before[:l])
+        Q_before[:l] *= constant(a, xyz)
         Q_before[l] = top
         Q, Q_before = Q_before, Q
         middle = l * l + l                                     # the row of m = 0
@@ -186,15 +190,15 @@ def _row_scale(lmax, normalization):
 
 
 def _unit(xyz):
-    """Unit vectors (n,3) and lengths (n,1).  The zero vector stays zero, and so does what a complex step adds.
+    """Unit vectors (3,n) and lengths (n,).  The zero vector stays zero, and so does what a complex step adds.
 
     Divided first by the largest component, so that tiny vectors do not underflow when squared.  That number is a
     choice of scale, which the direction does not depend on, so it is read off the real part.
     """
-    largest = np.abs(xyz.real).max(-1, keepdims=True)
+    largest = np.abs(xyz.real).max(0)
     safe = np.where(largest > 0, largest, 1)
     v = xyz * (largest > 0) / safe
-    r = np.sqrt((v * v).sum(-1, keepdims=True))
+    r = np.sqrt((v * v).sum(0))
     return v / np.where(largest > 0, r, 1), r * safe
 
 

@@ -53,17 +53,45 @@ def wigner_D(l, R):
     for n in pieces(len(batch), (2 * l + 1) ** 2, batch):
         D[n] = _by_turns(l, proper[n])
     if l % 2:
-        D *= sign[:, None, None]
+        D[sign < 0] *= -1
     return D if R.ndim == 3 else D[0]
 
 
 def _by_turns(l, R):
-    """Equation (1) for proper rotations (n,3,3)."""
-    (ca, sa), (cb, sb), (cc, sc) = (_multiples(l, c, s) for c, s in _zyz_turns(R))
-    J = constant(half_turn(l), R)
-    D = J @ (cb[:, :, None] * J - sb[:, :, None] * J[::-1])                # J D_Z(b) J
-    D = ca[:, :, None] * D - sa[:, :, None] * D[:, ::-1]                   # D_Z(a) from the left
-    return D * cc[:, None, :] + D[:, :, ::-1] * sc[:, None, :]             # D_Z(c) from the right
+    """Equation (1) for proper rotations (n,3,3): (n, 2l+1, 2l+1).
+
+    J D_Z(b) J is the same on both sides of the mirror Y -> -Y, so it keeps cosines (m = 0..l) apart from sines.
+    Let C and S be these two blocks; D_Z(a) from the left and D_Z(c) from the right mix them.  The n rotations
+    stand last while this is worked out: long rows for the processor.
+    """
+    (ca, sa), (cb, sb), (cc, sc) = (_multiples(l, c, s) for c, s in _zyz_turns(R))         # each (l+1, n)
+    blocks = constant(_blocks_about_Y(l), R) @ np.concatenate([cb, sb])
+    C, S = blocks.reshape(2, l + 1, l + 1, -1)
+    ca, sa = ca[:, None], sa[:, None]
+    D = np.empty((2 * l + 1, 2 * l + 1, len(R)), R.dtype, like=R)
+    plus, minus = slice(l, None), slice(l, None, -1)           # components +m and -m; m = 0 is written last, as +m
+    for columns, Cc, Sc in ((minus, C * -sc, S * cc), (plus, C * cc, S * sc)):
+        D[minus, columns] = sa * Cc + ca * Sc
+        D[plus, columns] = ca * Cc - sa * Sc
+    return np.moveaxis(D, 2, 0)
+
+
+@functools.cache
+def _blocks_about_Y(l):
+    """The matrix (2 (l+1)^2, 2l+2) that takes cos(k b), sin(k b), k = 0..l, to the blocks C and S of J D_Z(b) J.
+
+    D_Z(b) is a sum over k of cos(k b) (the identity on the components +k and -k) and sin(k b) (their exchange,
+    with a minus where the row is +k).
+    """
+    J = half_turn(l)
+    plus, minus = J[:, l:], J[:, l::-1]                        # columns +k and -k; J = J^T, so these are its rows too
+    identity = np.einsum("ak,bk->abk", plus, plus) + np.einsum("ak,bk->abk", minus, minus)
+    exchange = np.einsum("ak,bk->abk", minus, plus) - np.einsum("ak,bk->abk", plus, minus)
+    identity[:, :, 0] /= 2                                     # +0 and -0 are one component
+    turns = np.concatenate([identity, exchange], axis=2)
+    C, S = turns[l:, l:], turns[l::-1, l::-1].copy()
+    S[0], S[:, 0] = 0, 0                                       # there is no sine of m = 0
+    return np.stack([C, S]).reshape(-1, 2 * l + 2)
 
 
 def _zyz_turns(R):
@@ -88,13 +116,12 @@ def _unit_pair(c, s):
 
 
 def _multiples(l, c, s):
-    """cos(m a) and sin(m a) for m = -l..l, as (n, 2l+1), from (cos a, sin a) (n,): powers of cos a + i sin a."""
-    cos, sin = np.empty((2, len(c), 2 * l + 1), c.dtype, like=c)
-    cos[:, l], sin[:, l] = 1, 0
-    for m in range(l + 1, 2 * l + 1):
-        cos[:, m] = c * cos[:, m - 1] - s * sin[:, m - 1]
-        sin[:, m] = c * sin[:, m - 1] + s * cos[:, m - 1]
-    cos[:, :l], sin[:, :l] = cos[:, :l:-1], -sin[:, :l:-1]
+    """cos(m a) and sin(m a) for m = 0..l, as (l+1, n), from (cos a, sin a) (n,): powers of cos a + i sin a."""
+    cos, sin = np.empty((2, l + 1, len(c)), c.dtype, like=c)
+    cos[0], sin[0] = 1, 0
+    for m in range(1, l + 1):
+        cos[m] = c * cos[m - 1] - s * sin[m - 1]
+        sin[m] = c * sin[m - 1] + s * cos[m - 1]
     return cos, sin
 
 
