@@ -58,7 +58,7 @@ def spherical_harmonics_and_pull(lmax, xyz, normalization="component", normalize
     """
     lmax, xyz = _check(lmax, xyz)
     scale = _scale(lmax, normalization)
-    xyz = np.ascontiguousarray(xyz.T)                          # (3,n): component first, long rows for the processor
+    xyz = np.ascontiguousarray(xyz.T, like=xyz)                # (3,n): component first, long rows for the processor
     u, r = _unit(xyz) if normalize else (xyz, None)
     Y = np.empty(((lmax + 1) ** 2, xyz.shape[1]), u.dtype, like=u)
     for n in pieces(xyz.shape[1], lmax + 1, u):

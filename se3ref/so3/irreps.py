@@ -152,7 +152,7 @@ class Irreps(tuple):
         """
         R = check_rotation(R)
         D = np.zeros((*R.shape[:-2], self.dim, self.dim), R.dtype, like=R)
-        for (multiplicity, irrep), part in zip(self, self.slices(), strict=True):
+        for (_, irrep), part in zip(self, self.slices(), strict=True):
             block = irrep.D(R)
             for start in range(part.start, part.stop, irrep.dim):
                 D[..., start:start + irrep.dim, start:start + irrep.dim] = block
