@@ -88,7 +88,8 @@ def degree(l):
 def _solid(lmax, xyz, out):
     """Write the solid harmonics at xyz (3,n), component normalisation, to out ((lmax+1)^2, n).
 
-    Equation (3) divided by N_lm, for all m < l at once:  Q_l = a_lm (Z Q_{l-1} - r^2 Q_{l-2} / a_{l-1,m}),
+    Equation (3) times N_lm and divided by w^m, for all m < l at once:
+    Q_l = a_lm (Z Q_{l-1} - r^2 Q_{l-2} / a_{l-1,m}),
     where Y_{l,+-m} = Q_lm * (Re, Im) w^m  and  a_lm = sqrt((4 l^2 - 1) / (l^2 - m^2)).
     """
     Y, Z, X = xyz                                              # e3nn's axes: the polar one is y
@@ -129,7 +130,7 @@ def gradient_matrices(l):
     """A (3, 2l+1, 2l-1), l >= 1, with d_k Y_l = A[k] Y_{l-1} for solid harmonics in component normalisation.
 
     Equation (2) in real and imaginary parts, with S_{l,-m} = (-1)^m S_lm* where an index falls below zero; the
-    numbers are ratios of (4).  sum_k A[k] A[k]^T = l (2l+1) 1: |grad Y_l|^2 summed over m is the same everywhere.
+    numbers are ratios of (4).  Law: sum_k A[k] A[k]^T = l (2l+1) 1, the mean of grad Y_m . grad Y_m' on the sphere.
     Read-only; ValueError for l < 1.
     """
     if isinstance(l, bool) or not isinstance(l, int | np.integer) or l < 1:
@@ -137,13 +138,10 @@ def gradient_matrices(l):
     A = np.zeros((3, 2 * l + 1, 2 * l - 1))
     d_Y, d_Z, d_X = A                                          # e3nn's axes, as in `_solid`
 
-    def ratio(m, k):                                           # N_lm / N_{l-1,k}, or 0 where S_{l-1,k} is none
-        if not 0 <= k <= l - 1:
-            return 0.0
-        top, bottom = math.factorial(l + m), math.factorial(l - 1 + k)
-        top, bottom = top * math.factorial(l - m), bottom * math.factorial(l - 1 - k)
+    def ratio(m, k):                                           # N_lm / N_{l-1,k}: of the factorials two factors stay
+        left = {0: (l + m) * (l - m), 1: (l - m) * (l - m - 1), -1: (l + m) * (l + m - 1)}[k - m]
         twos = (1 + (m > 0)) / (1 + (k > 0))
-        return math.sqrt((2 * l + 1) / (2 * l - 1) * twos * (top // bottom if top % bottom == 0 else top / bottom))
+        return math.sqrt((2 * l + 1) / (2 * l - 1) * twos * left)
 
     def put(matrix, m, k, value):
         if -l < k < l:

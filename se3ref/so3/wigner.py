@@ -7,7 +7,7 @@ R = R_Z(a) R_Y(b) R_Z(c), and R_Y(b) = J R_Z(b) J with the half turn J: X, Y, Z 
     D(R) = D_Z(a) J D_Z(b) J D_Z(c),                                                                      (1)
 
 and all that is to be found is one matrix J^l for each degree.  J = R_Z(pi/2) R_Y(pi/2) R_Z(pi/2), so let
-M = D(R_Y(pi/2)) on the complex harmonics T_m = N_lm S_lm of `harmonics`.  Its first row is binomial: the turn
+M = D(R_Y(pi/2)) on the complex harmonics T_m = N_lm S_lm of `harmonics`.  Its row m = l is binomial: the turn
 takes (X + iY)^l to (Z + iY)^l, which is equation (1) of `harmonics` at t = -1, so
 
     M_{l,k} = sqrt(binom(2l, l+k)) / 2^l.                                                                 (2)
