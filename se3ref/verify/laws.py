@@ -18,6 +18,11 @@ def _largest(x):
     return float(np.abs(x).max()) if np.size(x) else 0.0
 
 
+def _worst(violations):
+    """The largest of several numbers; a NaN is not lost, as it is by Python's `max`."""
+    return float(np.max(list(violations)))
+
+
 def _apply(D, Y):
     """D (2l+1, 2l+1) on rows Y (n, 2l+1)."""
     return Y @ np.swapaxes(D, -1, -2)
@@ -71,7 +76,7 @@ def angular_momentum_algebra(L):
     l = (L.shape[-1] - 1) // 2
     brackets = [_largest(L[i] @ L[j] - L[j] @ L[i] - L[k]) for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1))]
     casimir = _largest(-np.einsum("kab,kbc->ac", L, L) - l * (l + 1) * np.eye(2 * l + 1))
-    return max(*brackets, casimir) / max(l * (l + 1), 1)
+    return _worst([*brackets, casimir]) / max(l * (l + 1), 1)
 
 
 # --- harmonics ------------------------------------------------------------------------------------------------
@@ -88,13 +93,13 @@ def addition_theorem(lmax, x, y, harmonics=so3.spherical_harmonics):
     x, y = (v / np.sqrt((v * v).sum(-1, keepdims=True)) for v in (x, y))
     products = harmonics(lmax, x) * harmonics(lmax, y)
     P = np.polynomial.legendre.legvander((x * y).sum(-1), lmax)
-    return max(_largest(products[:, degree(l)].sum(-1) / (2 * l + 1) - P[:, l]) for l in range(lmax + 1))
+    return _worst(_largest(products[:, degree(l)].sum(-1) / (2 * l + 1) - P[:, l]) for l in range(lmax + 1))
 
 
 def constant_norm(lmax, xyz, harmonics=so3.spherical_harmonics):
     """sum_m Y_lm^2 = 2l+1 in every direction, relative to 2l+1."""
     Y = harmonics(lmax, xyz)
-    return max(_largest((Y[:, degree(l)] ** 2).sum(-1) / (2 * l + 1) - 1) for l in range(lmax + 1))
+    return _worst(_largest((Y[:, degree(l)] ** 2).sum(-1) / (2 * l + 1) - 1) for l in range(lmax + 1))
 
 
 def rotation_law(l, R, xyz, harmonics=so3.spherical_harmonics, D=so3.wigner_D):
@@ -106,33 +111,33 @@ def rotation_law(l, R, xyz, harmonics=so3.spherical_harmonics, D=so3.wigner_D):
 def parity(lmax, xyz, harmonics=so3.spherical_harmonics):
     """Y_l(-x) = (-1)^l Y_l(x)."""
     here, there = harmonics(lmax, xyz), harmonics(lmax, -xyz)
-    return max(_largest(there[:, degree(l)] - (-1) ** l * here[:, degree(l)]) for l in range(lmax + 1))
+    return _worst(_largest(there[:, degree(l)] - (-1) ** l * here[:, degree(l)]) for l in range(lmax + 1))
 
 
 def homogeneity(lmax, xyz, factor, solid=None):
     """Solid harmonics: Y_l(s x) = s^l Y_l(x), relative to the largest value of the degree."""
     solid = solid or _solid
     here, there = solid(lmax, xyz), solid(lmax, factor * xyz)
-    return max(_largest(there[:, degree(l)] / factor**l - here[:, degree(l)]) / _largest(here[:, degree(l)])
+    return _worst(_largest(there[:, degree(l)] / factor**l - here[:, degree(l)]) / _largest(here[:, degree(l)])
                for l in range(lmax + 1))
 
 
 def laplacian(lmax, xyz, gradient=so3.gradient_matrices):
     """Solid harmonics are harmonic: sum_k A_l[k] A_{l-1}[k] Y_{l-2} = 0, relative to the size of its terms."""
-    Y, worst = _solid(lmax, xyz), 0.0
+    Y, violations = _solid(lmax, xyz), [0.0]
     for l in range(2, lmax + 1):
         terms = [Y[:, degree(l - 2)] @ (gradient(l)[k] @ gradient(l - 1)[k]).T for k in range(3)]
-        worst = max(worst, _largest(sum(terms)) / max(map(_largest, terms)))
-    return worst
+        violations.append(_largest(sum(terms)) / _worst(map(_largest, terms)))
+    return _worst(violations)
 
 
 def hessian_symmetry(lmax, gradient=so3.gradient_matrices):
     """d_j d_k Y = d_k d_j Y: the matrices A_l[j] A_{l-1}[k] are symmetric in j and k, relative to their size."""
-    worst = 0.0
+    violations = [0.0]
     for l in range(2, lmax + 1):
         second = np.einsum("jab,kbc->jkac", gradient(l), gradient(l - 1))
-        worst = max(worst, _largest(second - second.swapaxes(0, 1)) / _largest(second))
-    return worst
+        violations.append(_largest(second - second.swapaxes(0, 1)) / _largest(second))
+    return _worst(violations)
 
 
 def _solid(lmax, xyz):
@@ -145,7 +150,7 @@ def coupling_unitarity(l1, l2, C=so3.clebsch_gordan):
     """All C(l1, l2, l3) side by side are one orthogonal matrix: orthonormal columns, and rows, so nothing is lost."""
     size = (2 * l1 + 1) * (2 * l2 + 1)
     matrix = np.concatenate([C(l1, l2, l3).reshape(size, -1) for l3 in range(abs(l1 - l2), l1 + l2 + 1)], axis=1)
-    return max(_largest(matrix.T @ matrix - np.eye(size)), _largest(matrix @ matrix.T - np.eye(size)))
+    return _worst([_largest(matrix.T @ matrix - np.eye(size)), _largest(matrix @ matrix.T - np.eye(size))])
 
 
 def selection_rules(l1, l2, l3, C=so3.clebsch_gordan):
