@@ -221,6 +221,8 @@ def _order_text(report):
 def _signs_text(report):
     if report.condon_shortley is None:
         return _list(report.factors, lambda f: _phase(f / abs(f))) if report.factors else "in the matrices"
+    if report.kind == "coupling" and report.form == "real":
+        return "Condon-Shortley or none: not to be seen, the two differ by half a turn about the pole"
     return "Condon-Shortley" if report.condon_shortley else "no Condon-Shortley sign"
 
 

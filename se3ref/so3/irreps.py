@@ -30,13 +30,15 @@ class Irrep:
         if (isinstance(self.l, bool) or not isinstance(self.l, int | np.integer) or self.l < 0
                 or self.p not in (-1, 1)):
             raise ValueError(f"an Irrep has an integer degree l >= 0 and parity +1 or -1; got l={self.l}, p={self.p}")
+        for name in ("l", "p"):                                # Python's integers: NumPy's small ones overflow
+            object.__setattr__(self, name, int(getattr(self, name)))
 
     @classmethod
     def parse(cls, text):
         """From a string such as "2e"; an Irrep passes through.  ValueError for anything else."""
         if isinstance(text, cls):
             return text
-        match = re.fullmatch(r"\s*(\d+)([eo])\s*", str(text))
+        match = re.fullmatch(r"\s*([0-9]+)([eo])\s*", str(text))
         if not match:
             raise ValueError(f"an irrep is written as its degree and e or o, such as '1o'; got {text!r}")
         return cls(int(match[1]), 1 if match[2] == "e" else -1)
@@ -70,7 +72,8 @@ class Irrep:
 class Irreps(tuple):
     """A direct sum of irreps with multiplicities, in order: `Irreps("8x0e+4x1o")`, or [(8, "0e"), (4, "1o")].
 
-    A tuple of (multiplicity, Irrep).  Equal when written equally: "1o+1o" and "2x1o" differ until `simplify`.
+    A tuple of (multiplicity, Irrep); a slice of it is Irreps again.  Equal when the terms are: "1o+1o" and "2x1o"
+    differ until `simplify`.
     ValueError for an odd string, naming the part that cannot be read.
     """
 
@@ -81,6 +84,10 @@ class Irreps(tuple):
             irreps = [(1, irreps)]
         if isinstance(irreps, str):
             irreps = [_parse_term(term) for term in irreps.split("+")] if irreps.strip() else []
+        if not (isinstance(irreps, tuple | list)
+                and all(isinstance(term, tuple | list) and len(term) == 2 for term in irreps)):
+            raise ValueError(f"Irreps are made from a string such as '8x0e+4x1o' or a list of pairs such as "
+                             f"(8, '0e'); got {irreps!r}")
         terms = []
         for multiplicity, irrep in irreps:
             if not isinstance(multiplicity, int | np.integer) or multiplicity < 0:
@@ -112,6 +119,10 @@ class Irreps(tuple):
 
     def __contains__(self, irrep):
         return self.count(irrep) > 0
+
+    def __getitem__(self, chosen):
+        part = tuple.__getitem__(self, chosen)
+        return Irreps(part) if isinstance(chosen, slice) else part
 
     def __add__(self, other):
         return Irreps(tuple.__add__(self, Irreps(other)))
@@ -163,7 +174,7 @@ class Irreps(tuple):
 
 
 def _parse_term(term):
-    match = re.fullmatch(r"\s*(?:(\d+)\s*x)?\s*(\d+[eo])\s*", term)
+    match = re.fullmatch(r"\s*(?:([0-9]+)\s*x)?\s*([0-9]+[eo])\s*", term)
     if not match:
         raise ValueError(f"cannot read {term.strip()!r}: irreps are written like '8x0e+4x1o', each term an "
                          f"optional multiplicity and x, then the degree and e or o")

@@ -20,6 +20,7 @@ this product will do (`_first_degree`).  The columns of C are orthonormal, so th
 
 import dataclasses
 import itertools
+import textwrap
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def _answers(ask, questions):
         try:
             answer = np.asarray(ask(*question))
         except Exception as error:                             # whatever an unknown function may raise
-            refusal = refusal or f"{question} raised {type(error).__name__}: {error}"
+            refusal = refusal or f"{question} raised {textwrap.shorten(f'{type(error).__name__}: {error}', 200)}"
             continue
         if answer.shape not in shapes or answer.dtype.kind not in "fciu":
             raise _AnotherKind(f"{question} gave shape {answer.shape}, dtype {answer.dtype}, not {shapes}")
@@ -139,7 +140,7 @@ def _fit_wigner(answers, tolerance):
             residuals.append(_relative(F @ M - M @ D, M @ D))
         fits.append(Probe("wigner_D", matrices, max(residuals), tolerance, active=active))
     best = min(fits, key=lambda fit: fit.residual)
-    _check("Wigner D matrices", "D(R1 R2) = D(R1) D(R2), or the reverse,", best.residual, tolerance)
+    _check("Wigner D matrices", "in fn(l, R) M = M D(R), and with R^T,", best.residual, tolerance)
     return best
 
 
@@ -172,7 +173,7 @@ def _fit_coupling(tensors, tolerance):
         fits.append(Probe("coupling", matrices, coupling_factors(tensors, matrices, invariant)[1], tolerance,
                           tensors=tensors))
     best = min(fits, key=lambda fit: fit.residual)
-    _check("coupling tensors", "C(D1 a, D2 b) = D3 C(a, b)", best.residual, tolerance)
+    _check("coupling tensors", "in C(D1 a, D2 b) = D3 C(a, b)", best.residual, tolerance)
     return best
 
 
@@ -240,8 +241,8 @@ def _relative(difference, whole):
 def _check(what, where, residual, tolerance):
     if not residual <= tolerance:
         raise ValueError(f"these are no {what}: {where} the best fit is off by {residual:.1e} (relative), where "
-                         f"{tolerance:.1e}, half the digits of fn's dtype, is tolerated. A function that computes in "
-                         f"float32 should return float32")
+                         f"{tolerance:.1e}, half the digits of fn's dtype, is tolerated"
+                         + (". A function that computes in float32 should return float32" if residual < 1e-3 else ""))
 
 
 def _check_invertible(M, otherwise, tolerance):

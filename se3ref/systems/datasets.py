@@ -18,7 +18,8 @@ class Frames:
     numbers (n,); positions (frames,n,3) angstrom; energies (frames,) eV; forces (frames,n,3) eV/angstrom;
     dipoles (frames,3) e*angstrom; charges (frames,n) e, by Mulliken.
     extra: what this set has besides, by name, one row for each frame (a torsion angle, a bond length).
-    about: facts of the whole set: level of theory, units, script, seed; the relaxed molecule under "minimum".
+    about: facts of the whole set: level of theory, units, script, seed; of ethanol and water the relaxed molecule,
+    under "minimum".
 
     frames[a:b], frames[indices] and frames[mask] are Frames again; frames.structure(k) is one geometry.
     """

@@ -52,6 +52,10 @@ class Structure:
                 value.flags.writeable = False
             object.__setattr__(self, name, value)           # the one way to set a field of a frozen dataclass
 
+    def __reduce__(self):
+        """Pickled and deep-copied through `Structure(...)`: NumPy would bring the arrays back writable."""
+        return Structure, (self.numbers, self.positions, self.cell, self.pbc, self.charge)
+
     def __len__(self):
         return len(self.numbers)
 

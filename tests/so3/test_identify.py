@@ -94,7 +94,7 @@ def test_couplings_tell_apart_what_no_rotation_connects():
 def test_our_own_couplings(fn, normalization):
     report = identify(fn)
     assert (report.names[0], report.normalization) == ("e3nn", normalization)
-    assert "paths          as ours" in str(report)
+    assert "paths          as ours" in str(report) and "Condon-Shortley or none: not to be seen" in str(report)
 
 
 def test_our_own_harmonics_and_D():
@@ -323,6 +323,9 @@ def test_couplings_wrong_on_one_path_are_refused():
     (lambda l, xyz: xyz[:, :1] ** np.arange(2 * l + 1), "no spherical harmonics: at degree 1"),
     (lambda l, xyz: np.repeat(ours(l, xyz)[:, :1], 2 * l + 1, axis=1), "3 components of degree 1 are not independent"),
     (lambda l, R: np.ones((2 * l + 1, 2 * l + 1)), "no Wigner D matrices"),
+    (lambda l, R: np.eye(2 * l + 1), r"in fn\(l, R\) M = M D\(R\), and with R\^T, the best fit is off .* tolerated$"),
+    (lambda l, xyz: ours(l, xyz.astype(np.float32)).astype(float), "float32 should return float32"),
+    (lambda xyz, l: ours(l, xyz), r"as harmonics: \(0,\) raised ValueError: .{,200}; as wigner_D"),
     (lambda l, R: -so3.wigner_D(l, R), "no Wigner D matrices"),
     (lambda a, b, c: np.zeros((2 * a + 1, 2 * b + 1, 2 * c + 1)), r"the path \(1, 1, 0\) is zero"),
     (lambda a, b, c: np.ones((2 * a + 1, 2 * b + 1, 2 * c + 1)), r"the path \(1, 1, 0\) is zero, or not of full rank"),

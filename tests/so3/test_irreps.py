@@ -101,11 +101,13 @@ def test_properties():
     assert (irreps.dim, irreps.num_irreps, irreps.lmax) == (8 + 12 + 3, 13, 5)
     assert irreps.count("1o") == 5 and "1o" in irreps and "1e" not in irreps and "5e" not in irreps
     assert irreps.slices() == [slice(0, 8), slice(8, 20), slice(20, 20), slice(20, 23)]
+    assert irreps[1:3] == Irreps("4x1o+0x5e") and irreps[1:].dim == 15 and irreps[0] == (8, Irrep(0, 1))
+    assert Irrep(np.int8(100), np.int8(1)).dim == 201
     assert Irreps("").dim == 0 and Irreps() == Irreps("") and Irreps("").D(np.eye(3)).shape == (0, 0)
 
 
 @pytest.mark.parametrize("text", ["1x", "1", "o", "1p", "1o+", "+1o", "-1x0e", "1.5x0e", "1xx0e", "0e 1o", "1ox2",
-                                  "1o,2e", "²o", "1O", "x1o", "1o++2e"])
+                                  "1o,2e", "²o", "٣o", "٣x1o", "1O", "x1o", "1o++2e"])
 def test_odd_strings_are_named(text):
     with pytest.raises(ValueError, match="cannot read '.*': irreps are written like '8x0e[+]4x1o'"):
         Irreps(text)
@@ -121,6 +123,11 @@ BAD = {
     "parity 0": (lambda: Irrep(1, 0), "parity .1 or -1; got l=1, p=0"),
     "multiplicity": (lambda: Irreps([(-2, "1o")]), "a multiplicity is an integer >= 0; got -2 for 1o"),
     "multiplicity float": (lambda: Irreps([(1.5, "1o")]), "got 1.5 for 1o"),
+    "list of strings": (lambda: Irreps(["1o", "2e"]), r"list of pairs such as \(8, '0e'\); got \['1o', '2e'\]"),
+    "one pair": (lambda: Irreps((2, "1o")), r"got \(2, '1o'\)"),
+    "three in a pair": (lambda: Irreps([(2, 1, -1)]), r"got \[\(2, 1, -1\)\]"),
+    "dict": (lambda: Irreps({"1o": 2}), "got {'1o': 2}"),
+    "none": (lambda: Irreps(None), "got None"),
     "product": (lambda: Irrep(1, 1) * "1", "got '1'"),
     "no lmax": (lambda: Irreps("").lmax, "empty Irreps have no lmax"),
     "no rotation": (lambda: Irreps("0e").D(2 * np.eye(3)), "not a rotation"),

@@ -1,5 +1,7 @@
 """A Structure keeps what it was given, turns as space turns, and refuses what is no structure."""
 
+import copy
+import pickle
 import sys
 from itertools import product
 
@@ -105,6 +107,16 @@ def test_arrays_are_read_only_copies():
         water.positions[0] = 1
     with pytest.raises(AttributeError):
         water.positions = positions
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda structure: pickle.loads(pickle.dumps(structure))])
+def test_copies_and_pickles_stay_read_only(again):
+    slab = Structure(*WATER, cell=np.diag([5.0, 5.0, 0.0]), pbc=[True, True, False], charge=-1)
+    same = again(slab)
+    for name in ("numbers", "positions", "cell", "pbc"):
+        np.testing.assert_array_equal(getattr(same, name), getattr(slab, name))
+        assert not getattr(same, name).flags.writeable
+    assert same.charge == -1
 
 
 def test_all_zero_cell_is_none():
