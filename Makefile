@@ -4,6 +4,7 @@
 # make refresh    execute the chapters anew and rewrite their notebooks and figures/; CHAPTER=01_invariance for one
 # make test-fast  the tests without chapters and book
 # make lint       the style check
+# make help       these lines
 # make bugs       bugs planted on purpose, and the test that catches each
 # make bench      this library beside its peers
 #
@@ -16,7 +17,7 @@ PY := .venv/bin/python
 # of CPU time with one thread, 70 to 130 s with two, and no less by the clock.
 export OMP_NUM_THREADS ?= 1
 
-moved = $(shell [ "$$(cat $(1)/made 2>/dev/null)" = "$$(pwd -P)" ] || echo FORCE)
+moved = $(shell [ -x $(1)/bin/python ] && [ "$$(cat $(1)/made 2>/dev/null)" = "$$(pwd -P)" ] || echo FORCE)
 
 chapters: .venv/made
 	@$(PY) tools/chapters.py book
@@ -35,6 +36,9 @@ refresh: .venv/made
 
 lint: .venv/made
 	$(PY) -m ruff check .
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
 
 bugs: .venv/made
 	@$(PY) -m tests.seeded_bugs
@@ -55,4 +59,4 @@ bench: .venv-bench/made
 	@$(@D)/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r $< -e .
 	@pwd -P > $@
 
-.PHONY: chapters test test-fast lab refresh lint bugs bench FORCE
+.PHONY: chapters help test test-fast lab refresh lint bugs bench FORCE

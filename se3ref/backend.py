@@ -20,7 +20,7 @@ def to_device(tree):
     try:
         import cupy
     except ImportError as error:
-        raise ImportError("to_device needs CuPy: pip install -r requirements-gpu.txt") from error
+        raise ImportError("to_device needs CuPy: pip install cupy-cuda12x (or of your CUDA release)") from error
     return _map_arrays(cupy.asarray, tree)
 
 

@@ -147,7 +147,7 @@ def test_to_device_and_back(monkeypatch):
 
 def test_without_cupy_to_device_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(ImportError, match="to_device needs CuPy: pip install -r requirements-gpu.txt"):
+    with pytest.raises(ImportError, match="to_device needs CuPy: pip install cupy-cuda12x"):
         backend.to_device(HOST)
 
 

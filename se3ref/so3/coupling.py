@@ -64,7 +64,7 @@ class SignedRoot:
 
 def exact_clebsch_gordan(l1, m1, l2, m2, l3, m3):
     """<l1 m1 l2 m2|l3 m3> as a `SignedRoot`, by equation (1); zero where a selection rule forbids it."""
-    l1, l2, l3 = _check_degrees(l1, l2, l3)
+    (l1, l2, l3), (m1, m2, m3) = _check_degrees(l1, l2, l3), _check_components(m1, m2, m3)
     if m1 + m2 != m3 or not _triangle(l1, l2, l3) or abs(m1) > l1 or abs(m2) > l2 or abs(m3) > l3:
         return SignedRoot(Fraction(0))
     n1, n2, n3 = l1 + l2 - l3, l1 - l2 + l3, -l1 + l2 + l3
@@ -76,7 +76,7 @@ def exact_clebsch_gordan(l1, m1, l2, m2, l3, m3):
 
 def exact_wigner_3j(l1, l2, l3, m1, m2, m3):
     """(l1 l2 l3; m1 m2 m3) = (-1)^(l1-l2-m3) (2 l3+1)^(-1/2) <l1 m1 l2 m2|l3 -m3> as a `SignedRoot`."""
-    l1, l2, l3 = _check_degrees(l1, l2, l3)
+    (l1, l2, l3), (m1, m2, m3) = _check_degrees(l1, l2, l3), _check_components(m1, m2, m3)
     coefficient = exact_clebsch_gordan(l1, m1, l2, m2, l3, -m3)
     return SignedRoot(_parity(l1 - l2 - m3) * coefficient.square / (2 * l3 + 1))
 
@@ -245,3 +245,10 @@ def _check_degrees(*degrees):
         if isinstance(l, bool) or not isinstance(l, int | np.integer) or l < 0:
             raise ValueError(f"degrees must be integers >= 0; got {degrees}")
     return [int(l) for l in degrees]
+
+
+def _check_components(*components):
+    for m in components:
+        if isinstance(m, bool) or not isinstance(m, int | np.integer):
+            raise ValueError(f"components m must be integers; got {components}")
+    return [int(m) for m in components]

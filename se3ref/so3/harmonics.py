@@ -50,7 +50,7 @@ def spherical_harmonics(lmax, xyz, normalization="component", normalize=True):
 
 
 def spherical_harmonics_and_pull(lmax, xyz, normalization="component", normalize=True):
-    """`spherical_harmonics` and its pullback: Y (n,dim) and pull(dY (n,dim)) -> dxyz (n,3).
+    """`spherical_harmonics` and its pullback: Y (n,dim) and pull(dY (n,dim)) -> dxyz (n,3).  `pull` reads Y: keep it.
 
     The gradient of a solid harmonic is a solid harmonic of one degree less, d_k Y_l = A_l[k] Y_{l-1}
     (`gradient_matrices`), so   g_k = sum_l dY_l . A_l[k] Y_{l-1}   at the unit vector u = x/r.  The direction u
@@ -135,6 +135,7 @@ def gradient_matrices(l):
     """
     if isinstance(l, bool) or not isinstance(l, int | np.integer) or l < 1:
         raise ValueError(f"the degree l must be an integer >= 1; got {l!r}")
+    l = int(l)
     A = np.zeros((3, 2 * l + 1, 2 * l - 1))
     d_Y, d_Z, d_X = A                                          # e3nn's axes, as in `_solid`
 

@@ -185,7 +185,7 @@ def _parse_term(term):
 
 def features_from_flat(irreps, flat):
     """e3nn's flat array (n, dim) as a feature {Irrep: (n, 2l+1, c)}; terms of one irrep join along c, in order."""
-    irreps = Irreps(irreps)
+    irreps, flat = Irreps(irreps), flat if hasattr(flat, "dtype") else np.asarray(flat)
     if flat.ndim != 2 or flat.shape[1] != irreps.dim:
         raise ValueError(f"a flat feature of {irreps} has shape (n, {irreps.dim}); got {flat.shape}")
     parts = {}
@@ -228,7 +228,7 @@ def irreps_from_cartesian(tensor, symmetry):
     The part of degree l is sum_ij C_ijk T_ij with C = `clebsch_gordan(1, 1, l)`.
     ValueError for another shape, or a tensor that has not the symmetry said.
     """
-    parts = _cartesian_parts(symmetry)
+    parts, tensor = _cartesian_parts(symmetry), tensor if hasattr(tensor, "dtype") else np.asarray(tensor)
     rank = 1 if symmetry == "i" else 2
     if tensor.shape[1:] != (3,) * rank:
         raise ValueError(f"a tensor of symmetry {symmetry!r} has shape {('n',) + (3,) * rank}; got {tensor.shape}")

@@ -28,7 +28,7 @@ class Structure:
     pbc: (3,) bool, along which lattice vectors the structure repeats; one bool stands for all three.
     charge: float, total charge, e
 
-    Raises ValueError for wrong shapes or types, NaN, numbers out of range, coincident atoms (periodic images
+    Raises ValueError for wrong shapes or types, NaN, numbers out of range, coincident atoms (images of other atoms
     included), and periodic directions without a cell or with linearly dependent lattice vectors.
     """
     numbers: np.ndarray

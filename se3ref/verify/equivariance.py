@@ -87,7 +87,7 @@ def _turn(irreps, R, x):
 
 
 def _call(fn, x, out):
-    y = np.asarray(fn(*x))
+    y = np.array(fn(*(a.copy() for a in x)))                   # copies: a function may work in place
     if y.ndim == 0 or y.shape[-1] != out.dim:
         raise ValueError(f"the function must return an array whose last axis is {out.dim} long, for {out}; "
                          f"got shape {y.shape}")

@@ -310,6 +310,13 @@ def test_bad_degrees_of_the_exact_coefficients(bad):
             call()
 
 
+@pytest.mark.parametrize("bad", [0.5, 0.0, False])
+def test_bad_components_say_what_came(bad):
+    for call in (lambda: so3.exact_clebsch_gordan(1, bad, 1, 0, 1, 0), lambda: so3.exact_wigner_3j(1, 1, 2, 0, 0, bad)):
+        with pytest.raises(ValueError, match="components m must be integers; got"):
+            call()
+
+
 def test_shared_tables_are_read_only():
     for tensor in (so3.clebsch_gordan(1, 1, 2), so3.wigner_3j(1, 1, 2), so3.gaunt(1, 1, 2), so3.complex_from_real(2)):
         with pytest.raises(ValueError, match="read-only"):

@@ -25,7 +25,7 @@ def close(a, b, tolerance):
 
 # --- P1 -------------------------------------------------------------------------------------------------------
 # A product k_i k_j of a unit vector carries 2 eps, stands doubled in R, and R twice in R^T R: 8 eps to first order,
-# 12 with the sums.  (PROPERTIES' 1e-15 is 4.5 eps: no Rodrigues formula in float64 stays below it everywhere.)
+# 12 with the sums.  (1e-15, often quoted, is 4.5 eps: no Rodrigues formula in float64 stays below it everywhere.)
 
 @precisions
 @given(axis=draw.axes, angle=st.floats(-1e6, 1e6) | draw.angles)

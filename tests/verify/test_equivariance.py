@@ -21,6 +21,7 @@ EQUIVARIANT = {
     "coupling": (product((2, 3, 4)), ["2e", "3o"], "4o"),
     "volume": (lambda a, b, c: (np.cross(a, b) * c).sum(1, keepdims=True), ["1o", "1o", "1o"], "0o"),
     "sum over rows": (lambda v: v.sum(0), "1o", "1o"),
+    "in place": (lambda v: doubled_in_place(v), "1o", "1o"),
 }
 
 
@@ -31,6 +32,11 @@ def test_equivariant_functions_pass(fn, irreps_in, irreps_out, dtype):
     assert report.passed and str(report).startswith("equivariant: violation")
     assert report.violation <= 64 * np.finfo(dtype).eps        # a product or two of numbers of size 1 to 10
     assert report.dependence > 0.1
+
+
+def doubled_in_place(v):
+    v *= 2
+    return v
 
 
 WRONG = {
