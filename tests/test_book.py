@@ -84,7 +84,8 @@ def ready(browser):
     """Wait until the page's equations are set, its figures drawn and its colours have stopped fading."""
     browser.run("window.MathJax?.startup?.promise.then(() => true)")
     browser.wait("document.querySelectorAll('.se3plot').length === document.querySelectorAll('.js-plotly-plot').length")
-    browser.run("Promise.all(document.getAnimations().map(each => each.finished)).then(() => true)")
+    # allSettled: an animation that the page cancels has ended too
+    browser.run("Promise.allSettled(document.getAnimations().map(each => each.finished)).then(() => true)")
 
 
 # --- without a browser ----------------------------------------------------------------------------------------
