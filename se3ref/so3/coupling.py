@@ -38,6 +38,8 @@ from math import comb, factorial
 
 import numpy as np
 
+from se3ref.so3.harmonics import check_degree
+
 _cached = functools.lru_cache(maxsize=None, typed=True)        # typed: 1.0 and True are not taken for a cached 1
 
 
@@ -240,11 +242,7 @@ def _frozen(array):
 
 
 def _check_degrees(*degrees):
-    """The degrees as Python's integers, which never overflow."""
-    for l in degrees:
-        if isinstance(l, bool) or not isinstance(l, int | np.integer) or l < 0:
-            raise ValueError(f"degrees must be integers >= 0; got {degrees}")
-    return [int(l) for l in degrees]
+    return [check_degree(l, f"each of the degrees {degrees}") for l in degrees]
 
 
 def _check_components(*components):

@@ -85,6 +85,13 @@ def degree(l):
     return slice(l * l, (l + 1) * (l + 1))
 
 
+def check_degree(l, name="the degree l", least=0):
+    """l as Python's integer, which never overflows; else a ValueError (True is no degree, nor is 1.0)."""
+    if isinstance(l, bool) or not isinstance(l, int | np.integer) or l < least:
+        raise ValueError(f"{name} must be an integer >= {least}; got {l!r}")
+    return int(l)
+
+
 def _solid(lmax, xyz, out):
     """Write the solid harmonics at xyz (3,n), component normalisation, to out ((lmax+1)^2, n).
 
@@ -133,9 +140,7 @@ def gradient_matrices(l):
     numbers are ratios of (4).  Law: sum_k A[k] A[k]^T = l (2l+1) 1, the mean of grad Y_m . grad Y_m' on the sphere.
     Read-only; ValueError for l < 1.
     """
-    if isinstance(l, bool) or not isinstance(l, int | np.integer) or l < 1:
-        raise ValueError(f"the degree l must be an integer >= 1; got {l!r}")
-    l = int(l)
+    l = check_degree(l, least=1)
     A = np.zeros((3, 2 * l + 1, 2 * l - 1))
     d_Y, d_Z, d_X = A                                          # e3nn's axes, as in `_solid`
 
@@ -202,8 +207,7 @@ def _unit(xyz):
 
 
 def _check(lmax, xyz):
-    if isinstance(lmax, bool) or not isinstance(lmax, int | np.integer) or lmax < 0:
-        raise ValueError(f"lmax must be an integer >= 0; got {lmax!r}")
+    lmax = check_degree(lmax, "lmax")
     xyz = xyz if hasattr(xyz, "dtype") else np.asarray(xyz)
     if xyz.ndim != 2 or xyz.shape[1] != 3 or xyz.dtype.kind not in "fciu":
         raise ValueError(f"xyz must be a numeric array of shape (n, 3), one point a row; "
@@ -211,4 +215,4 @@ def _check(lmax, xyz):
     xyz = xyz.astype(np.result_type(xyz.dtype, real_dtype(xyz.dtype)), copy=False)
     if not np.isfinite(xyz).all():
         raise ValueError("xyz must be finite; got NaN or infinity")
-    return int(lmax), xyz
+    return lmax, xyz

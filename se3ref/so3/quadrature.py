@@ -6,6 +6,7 @@ cos(a), sin(a) by L + 1 equally spaced angles: the sum of e^{ima} over them is z
 
 import numpy as np
 
+from se3ref.so3.harmonics import check_degree
 from se3ref.so3.rotations import rotation_from_euler
 
 
@@ -32,6 +33,4 @@ def rotation_quadrature(L):
 
 
 def _check(L):
-    if isinstance(L, bool) or not isinstance(L, int | np.integer) or L < 0:
-        raise ValueError(f"the degree L up to which a quadrature is exact must be an integer >= 0; got {L!r}")
-    return int(L)
+    return check_degree(L, "the degree L up to which a quadrature is exact")

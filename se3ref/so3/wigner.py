@@ -34,7 +34,7 @@ import math
 import numpy as np
 
 from se3ref.backend import constant, pieces
-from se3ref.so3.harmonics import gradient_matrices
+from se3ref.so3.harmonics import check_degree, gradient_matrices
 from se3ref.so3.rotations import check_rotation, determinant
 
 
@@ -46,7 +46,7 @@ def wigner_D(l, R):
     ValueError for l < 0, a matrix that is no rotation, NaN.  By equation (1) above, with a table of 32 l^3 bytes
     that is kept for each degree (4 MB at l = 50).
     """
-    l, R = _check_degree(l), check_rotation(R)
+    l, R = check_degree(l), check_rotation(R)
     batch = R if R.ndim == 3 else R[None]
     sign = np.where(determinant(batch) < 0, -1, 1).astype(batch.dtype)
     proper = batch * sign[:, None, None]
@@ -164,7 +164,7 @@ def wigner_D_by_gradient(l, R):
     A polynomial in the entries of R, so it may be differentiated by complex step; improper rotations need no
     special case.  R is not checked.
     """
-    l = _check_degree(l)
+    l = check_degree(l)
     D = np.ones((*R.shape[:-2], 1, 1), R.dtype, like=R)
     for degree in range(1, l + 1):
         A = constant(gradient_matrices(degree), R)             # (3, 2l+1, 2l-1)
@@ -180,13 +180,7 @@ def angular_momentum(l):
     Real and antisymmetric; [L_x, L_y] = L_z; -(L_x^2 + L_y^2 + L_z^2) = l (l+1).  L of the polar axis (y) takes
     cos m phi to -m sin m phi; J swaps x and y; the third is the commutator.
     """
-    l = _check_degree(l)
+    l = check_degree(l)
     L_y = -np.diag(np.arange(-l, l + 1.0))[:, ::-1]            # row m, column -m: -m
     L_x = half_turn(l) @ L_y @ half_turn(l)
     return np.stack([L_x, L_y, L_x @ L_y - L_y @ L_x])
-
-
-def _check_degree(l):
-    if isinstance(l, bool) or not isinstance(l, int | np.integer) or l < 0:
-        raise ValueError(f"the degree l must be an integer >= 0; got {l!r}")
-    return int(l)
