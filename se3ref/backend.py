@@ -9,11 +9,13 @@ the device, tables that live on both, and functions that complex numbers do not 
     so3.spherical_harmonics(8, to_device(xyz))     # the same words, on the GPU
 """
 
+import dataclasses
+
 import numpy as np
 
 
 def to_device(tree):
-    """Copy an array, or every array of nested dicts, lists and tuples, to the GPU.
+    """Copy an array, or every array of nested dicts, lists, tuples and dataclasses (a Graph), to the GPU.
 
     Raises ImportError, and says what to install, where CuPy is missing.
     """
@@ -25,7 +27,7 @@ def to_device(tree):
 
 
 def to_numpy(tree):
-    """Copy an array, or every array of nested dicts, lists and tuples, back to NumPy (NumPy arrays stay)."""
+    """Copy an array, or every array of such a nest, back to NumPy (NumPy arrays stay)."""
     return _map_arrays(lambda x: x.get() if hasattr(x, "get") else np.asarray(x), tree)
 
 
@@ -34,6 +36,9 @@ def _map_arrays(f, tree):
         return {key: _map_arrays(f, value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
         return type(tree)(_map_arrays(f, value) for value in tree)
+    if dataclasses.is_dataclass(tree):
+        return dataclasses.replace(tree, **{field.name: _map_arrays(f, getattr(tree, field.name))
+                                            for field in dataclasses.fields(tree)})
     return f(tree) if hasattr(tree, "shape") else tree
 
 
@@ -90,3 +95,13 @@ def pieces(n, width, like):
     """Slices that cut n rows of `width` numbers into pieces that stay in a CPU's cache; one piece on a GPU."""
     step = max(64, 2**18 // width) if type(like) is np.ndarray else max(n, 1)
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def real_times(M, x):
+    """M @ x for a real matrix M (p,q) and a real or complex x (...,q,r): a complex column counts as two real ones.
+
+    NumPy would make M complex first, and multiply by its zeros.
+    """
+    if x.dtype.kind != "c":
+        return M @ x
+    return (M @ x.view(x.real.dtype)).view(x.dtype)

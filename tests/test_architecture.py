@@ -24,9 +24,10 @@ ROOMS = ["backend", "so3", "data", "systems", "nn", "electrostatics", "models", 
 FILES = {
     "so3": ["rotations", "harmonics", "wigner", "coupling", "irreps", "quadrature", "bases", "probing", "conventions"],
     "systems": ["structure", "neighbors", "graph", "datasets"],
-    "nn": ["params", "ops", "radial", "linear", "gate", "convolution", "attention", "contraction"],
+    "nn": ["params", "ops", "radial", "linear", "gate", "convolution", "rotated", "attention", "contraction"],
     "electrostatics": ["ewald", "pme", "equilibration"],
-    "training": ["loss", "optimizer", "loop"],
+    "models": ["heads", "model", "coordinates", "schnet", "egnn", "painn", "nequip", "se3_transformer", "files"],
+    "training": ["loss", "optimizer", "dataset", "loop"],
     "verify": ["laws", "gradients", "equivariance"],
 }
 LEAVES = ["numpy", "scipy", "tqdm", "se3ref", *sys.stdlib_module_names]

@@ -1,6 +1,7 @@
-"""Atoms and what surrounds them: structures, and the sets of molecules that come with the library."""
+"""Atoms and what surrounds them: structures, their graphs of neighbours, and the sets of molecules of the library."""
 
 from se3ref.systems import datasets
+from se3ref.systems.graph import Block, Graph, join, neighbor_graph
 from se3ref.systems.structure import Structure
 
-__all__ = ["Structure", "datasets"]
+__all__ = ["Block", "Graph", "Structure", "datasets", "join", "neighbor_graph"]

@@ -1,0 +1,164 @@
+r"""Heads: what a model says about atoms and molecules, read off the features of its trunk.
+
+A head takes features {Irrep: (n,2l+1,c)} and returns a dict of outputs and pull(cotangents) -> dparams, dfeatures,
+dgeometry.  It reads irreps that turn as its output does, so that it needs no law of its own:
+
+    energies       (n,)     e_i = scale_z mlp(h_i) + shift_z, eV
+    charges        (n,)     q_i = mlp(h_i) + (Q - sum_j mlp(h_j)) / n: they add up to the total charge Q, e
+    dipole         (s,3)    mu = sum_i q_i r_i + sum_i mu_i, atomic dipoles mu_i linear in the vectors, e*angstrom
+    polarizability (s,3,3)  symmetric, a sum over atoms: the trace from 0e, the traceless part from 2e
+    direct_forces  (n,3)    linear in the vectors: the gradient of no energy, to compare with forces that are
+"""
+
+import dataclasses
+
+import numpy as np
+
+from se3ref.nn.linear import init_mlp, mlp
+from se3ref.nn.ops import outer_sum
+from se3ref.nn.params import normal
+from se3ref.so3 import Irrep, cartesian_from_irreps, irreps_from_cartesian
+
+SCALAR, RANK2 = Irrep(0, 1), Irrep(2, 1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Atoms:
+    """What heads and trunks need to know of the atoms besides features.
+
+    graph: the `Graph`; one_hot (n,species): 1 where the atom is of that species, so that `one_hot @ table` looks
+    rows up and `one_hot.T @ x` sums over the atoms of a species; rows: their indices, species by species;
+    vector: the irrep of a vector, 1o in O(3).
+    """
+    graph: object
+    one_hot: np.ndarray
+    rows: list
+    vector: Irrep
+
+    def mean(self, x):
+        """The mean of x (n,) over the atoms of each structure, at each of its atoms (n,)."""
+        graph = self.graph
+        sizes = graph.sum_atoms(np.ones(x.shape, x.real.dtype, like=x))
+        return (graph.sum_atoms(x) / sizes)[graph.structure]
+
+
+def _perceptron(params, features):
+    """An invariant of each atom, (n,)."""
+    x, pull_mlp = mlp(params, features[SCALAR][:, 0])
+
+    def pull(dx):
+        dparams, dh = pull_mlp(dx[:, None])
+        return dparams, {SCALAR: dh[:, None]}
+    return x[:, 0], pull
+
+
+def _component(W, h):
+    """One channel from all of a feature's: (n,2l+1,c) (c,1) -> (n,2l+1)."""
+    def pull(dy):
+        return outer_sum(h, dy[:, :, None]), dy[:, :, None] * W[:, 0]
+    return (h @ W)[:, :, 0], pull
+
+
+def energy(params, features, atoms):
+    """Energies of atoms (n,), with a learned scale and shift for each species."""
+    x, pull_x = _perceptron(params["mlp"], features)
+    scale = atoms.one_hot @ params["scale"]
+
+    def pull(cotangents):
+        de = cotangents["energies"]
+        dmlp, dfeatures = pull_x(de * scale)
+        return {"mlp": dmlp, "scale": atoms.one_hot.T @ (de * x), "shift": atoms.one_hot.T @ de}, dfeatures, {}
+    return {"energies": scale * x + atoms.one_hot @ params["shift"]}, pull
+
+
+def charges(params, features, atoms):
+    """Charges of atoms (n,) that add up to the charge of their structure."""
+    x, pull_x = _perceptron(params["mlp"], features)
+    total = (atoms.graph.charge / atoms.graph.sum_atoms(np.ones(x.shape, x.real.dtype, like=x)))[atoms.graph.structure]
+
+    def pull(cotangents):
+        dq = cotangents["charges"]
+        dmlp, dfeatures = pull_x(dq - atoms.mean(dq))          # the projection is symmetric
+        return {"mlp": dmlp}, dfeatures, {}
+    return {"charges": x - atoms.mean(x) + total}, pull
+
+
+def dipole(params, features, atoms):
+    """Dipoles (s,3) of finite systems: charges at their places, and atomic dipoles.  mu(r+t) = mu(r) + Q t.
+
+    A model without vectors has charges only.  ValueError for a periodic structure: its dipole depends on the choice
+    of the cell.
+    """
+    graph = atoms.graph
+    if graph.pbc.any():
+        raise ValueError("the dipole of a periodic structure depends on where its cell is cut: give a molecule")
+    out, pull_charges = charges(params, features, atoms)
+    q, r = out["charges"], graph.positions
+    each = q[:, None] * r
+    if "vector" in params:
+        mu, pull_mu = _component(params["vector"], features[atoms.vector])
+        each = each + mu
+
+    def pull(cotangents):
+        dmu = cotangents["dipole"][graph.structure]            # (n,3), the same at each atom
+        dq = (dmu * r).sum(1) + cotangents.get("charges", 0)
+        dparams, dfeatures, dgeometry = pull_charges({"charges": dq})
+        if "vector" in params:
+            dparams["vector"], dfeatures[atoms.vector] = pull_mu(dmu)
+        return dparams, dfeatures, {"positions": q[:, None] * dmu}
+    return {"dipole": graph.sum_atoms(each), **out}, pull
+
+
+def polarizability(params, features, atoms):
+    """Polarisabilities (s,3,3), symmetric: sum over atoms of a trace and a traceless part."""
+    trace, pull_trace = _perceptron(params["mlp"], features)
+    shape, pull_shape = _component(params["rank2"], features[RANK2])
+    parts = {SCALAR: atoms.graph.sum_atoms(trace[:, None, None]), RANK2: atoms.graph.sum_atoms(shape[:, :, None])}
+
+    def pull(cotangents):
+        d = cotangents["polarizability"]
+        back = irreps_from_cartesian(0.5 * (d + d.swapaxes(1, 2)), "ij=ji")      # orthogonal: its own transpose
+        dtrace, dshape = (back[irrep][atoms.graph.structure, :, 0] for irrep in (SCALAR, RANK2))
+        dmlp, dfeatures = pull_trace(dtrace[:, 0])
+        dW, dfeatures[RANK2] = pull_shape(dshape)
+        return {"mlp": dmlp, "rank2": dW}, dfeatures, {}
+    return {"polarizability": cartesian_from_irreps(parts, "ij=ji")}, pull
+
+
+def direct_forces(params, features, atoms):
+    """Forces (n,3) that are no gradient: equivariant, and not conservative."""
+    F, pull_F = _component(params["vector"], features[atoms.vector])
+
+    def pull(cotangents):
+        dW, dh = pull_F(cotangents["direct_forces"])
+        return {"vector": dW}, {atoms.vector: dh}, {}
+    return {"direct_forces": F}, pull
+
+
+HEADS = {"energy": energy, "charges": charges, "dipole": dipole, "polarizability": polarizability,
+         "direct_forces": direct_forces}
+
+
+def irreps_read(name, vector, available):
+    """The irreps of features that a head reads; ValueError where the model has them not."""
+    reads = {"energy": {SCALAR}, "charges": {SCALAR}, "dipole": {SCALAR} | ({vector} & set(available)),
+             "polarizability": {SCALAR, RANK2}, "direct_forces": {vector}}
+    if name not in reads:
+        raise ValueError(f"heads are {', '.join(HEADS)}; got {name!r}")
+    if not reads[name] <= set(available):
+        raise ValueError(f"the head {name!r} reads features {sorted(reads[name])}; this model has {sorted(available)}")
+    return reads[name]
+
+
+def init_head(name, rng, channels, vector, species):
+    """Parameters of a head, for features with these channels {Irrep: c} and so many species."""
+    c, params = channels.get(SCALAR), {}
+    if name != "direct_forces":
+        params["mlp"] = init_mlp(rng, [c, c, 1])
+    if name == "energy":
+        params |= {"scale": np.ones(species), "shift": np.zeros(species)}
+    if name == "polarizability":
+        params["rank2"] = normal(rng, channels[RANK2], 1)
+    if name in ("dipole", "direct_forces") and vector in channels:
+        params["vector"] = normal(rng, channels[vector], 1)
+    return params

@@ -1,0 +1,168 @@
+r"""The face that all models share: a trunk of layers, heads on it, energies, forces and stress.
+
+    outputs, pull = model.forward(params, graph)          outputs: a dict, by head (see `heads`)
+    dparams, dgeometry = pull(cotangents)                 cotangents: a dict with some of the outputs' names
+    E, pull = model.energy(params, graph)                 E (s,): the sum of the atoms' energies, eV
+
+dgeometry holds the cotangents of `vec` (e,3) and, where a model uses them, of `positions` (n,3) and `cell` (s,3,3);
+`graph.pull` carries them to positions and strain.  Forces and stress are that pullback of the energy,
+
+    F = -dE/dr,    stress = (1/V) dE/dstrain,
+
+exact to rounding, whatever the model.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from se3ref.models import heads
+from se3ref.nn.params import add_trees
+from se3ref.so3 import Irrep
+from se3ref.systems import Graph, neighbor_graph
+from se3ref.systems.structure import SYMBOLS
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What every model has.  A model holds no numbers: its parameters are a nested dict that `init` draws.
+
+    species: the atomic numbers it knows; cutoff: how far an atom sees in one layer, angstrom; heads: what it
+    predicts, of `heads.HEADS`.
+    A subclass gives `channels_out` {Irrep: c}, `init_trunk(rng)` and `trunk(params, atoms)`; it may name a `group`.
+    """
+    species: tuple
+    cutoff: float
+    heads: tuple = dataclasses.field(default=("energy",), kw_only=True)
+
+    group = "O(3)"
+
+    def __post_init__(self):
+        species = tuple(int(z) for z in self.species)
+        if not species or len(set(species)) < len(species) or not all(1 <= z <= 118 for z in species):
+            raise ValueError(f"species are different atomic numbers from 1 to 118; got {self.species}")
+        if not (np.isfinite(self.cutoff) and self.cutoff > 0):
+            raise ValueError(f"the cutoff is a length > 0 in angstrom; got {self.cutoff}")
+        if self.group not in ("O(3)", "SO(3)"):
+            raise ValueError(f"group is 'O(3)' or 'SO(3)'; got {self.group!r}")
+        object.__setattr__(self, "species", species)           # a list is fine in the call
+        object.__setattr__(self, "heads", (self.heads,) if isinstance(self.heads, str) else tuple(self.heads))
+        for name in self.heads:
+            heads.irreps_read(name, self.vector, self.irreps_available)
+
+    @property
+    def vector(self):
+        """The irrep of a vector: 1o in O(3), 1e in SO(3), where parity labels say nothing."""
+        return Irrep(1, -1 if self.group == "O(3)" else 1)
+
+    @property
+    def irreps_read(self):
+        """The irreps of the trunk's features that the heads read."""
+        return set().union(*(heads.irreps_read(name, self.vector, self.irreps_available) for name in self.heads))
+
+    def init(self, rng):
+        """Fresh parameters, float64; the same `rng` state gives the same ones."""
+        channels = self.channels_out
+        return {"trunk": self.init_trunk(rng),
+                "heads": {name: heads.init_head(name, rng, channels, self.vector, len(self.species))
+                          for name in self.heads}}
+
+    def forward(self, params, graph):
+        """All outputs of all heads, a dict, and pull(cotangents) -> dparams, dgeometry.
+
+        ValueError for a graph of another cutoff or with an element that the model does not know.
+        """
+        atoms = self._atoms(graph)
+        features, pull_trunk = self.trunk(params["trunk"], atoms)
+        outputs, pulls = {}, {}
+        for name in self.heads:
+            own, pull_head = heads.HEADS[name](params["heads"][name], features, atoms)
+            outputs |= own
+            pulls[name] = set(own), pull_head
+
+        def pull(cotangents):
+            if unknown := set(cotangents) - set(outputs):
+                raise ValueError(f"this model's outputs are {sorted(outputs)}; got cotangents of {sorted(unknown)}")
+            dhead, dfeatures, dgeometry = {}, {}, {}
+            for name, (own, pull_head) in pulls.items():
+                given = _completed({key: d for key, d in cotangents.items() if key in own}, own, outputs)
+                dhead[name], df, dg = pull_head(given)
+                dfeatures, dgeometry = add_trees(dfeatures, df), add_trees(dgeometry, dg)
+            dtrunk, dg = pull_trunk(dfeatures)
+            return {"trunk": dtrunk, "heads": dhead}, add_trees(dgeometry, dg)
+        return outputs, pull
+
+    def energy(self, params, graph):
+        """E (s,), eV, and pull(dE (s,)) -> dparams, dgeometry."""
+        if "energy" not in self.heads:
+            raise ValueError(f"this model has no energy: its heads are {self.heads}")
+        outputs, pull_outputs = self.forward(params, graph)
+
+        def pull(dE):
+            return pull_outputs({"energies": dE[graph.structure]})
+        return graph.sum_atoms(outputs["energies"]), pull
+
+    def _atoms(self, graph):
+        if not isinstance(graph, Graph):
+            raise TypeError(f"a model takes the graph of a structure, neighbor_graph(structure, cutoff); "
+                            f"got {type(graph).__name__}")
+        if graph.cutoff != self.cutoff:
+            raise ValueError(f"the graph has the cutoff {graph.cutoff}, the model {self.cutoff}: "
+                             f"make the graph with neighbor_graph(structure, model.cutoff)")
+        matches = graph.numbers[:, None] == np.array(self.species, like=graph.numbers)
+        if not matches.any(1).all():
+            unknown = sorted({int(z) for z in graph.numbers[~matches.any(1)]})
+            raise ValueError(f"this model knows {[SYMBOLS[z] for z in self.species]}, not "
+                             f"{[SYMBOLS[z] for z in unknown]}: give all elements in species=")
+        rows = [matches[:, k].nonzero()[0] for k in range(len(self.species))]
+        return heads.Atoms(graph, matches.astype(graph.positions.real.dtype), rows, self.vector)
+
+
+def _completed(cotangents, names, outputs):
+    """Zeros for those outputs of a head that have no cotangent, in the dtype of those that do."""
+    dtype = np.result_type(*(d.dtype for d in cotangents.values()), *(outputs[name].dtype for name in names))
+    return {name: cotangents[name] if name in cotangents else np.zeros(outputs[name].shape, dtype, like=outputs[name])
+            for name in names}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What `evaluate` returns.  energy: eV, a float, or (s,) for a list; energies (n,), of the atoms; forces (n,3),
+    eV/angstrom; stress (3,3), or (s,3,3), eV/angstrom^3, positive in tension; outputs: what other heads say, by name.
+    What was not asked for, or the model has not, is None."""
+    energy: float | np.ndarray | None
+    energies: np.ndarray | None
+    forces: np.ndarray | None
+    stress: np.ndarray | None
+    outputs: dict
+
+
+def evaluate(model, params, structure, forces=True, stress=False):
+    """Energy, forces and stress of a Structure, or of a list of them (atoms of all one after another).
+
+    Works in the precision of the parameters.  ValueError for stress where a cell has no volume.
+    """
+    graph = neighbor_graph(structure, model.cutoff)
+    many = isinstance(structure, list | tuple)
+    return evaluate_graph(model, params, graph, forces, stress, many)
+
+
+def evaluate_graph(model, params, graph, forces=True, stress=False, many=True):
+    """`evaluate` for a graph that is there already; many: whether energy and stress keep their axis of structures."""
+    dtype = next(iter(params["heads"].values()))["mlp"]["0"].dtype
+    graph = graph.cast(dtype)
+    if stress and not (graph.volume > 0).all():
+        raise ValueError("stress is an energy per volume, and this structure has none: give a cell with three vectors")
+    outputs, pull = model.forward(params, graph)
+    rest = {name: value for name, value in outputs.items() if name != "energies"}
+    if "energies" not in outputs:
+        return Evaluation(None, None, None, None, rest)
+    E = graph.sum_atoms(outputs["energies"])
+    F = sigma = None
+    if forces or stress:
+        dr, dstrain = graph.pull(pull({"energies": np.ones_like(outputs["energies"])})[1])
+        F = -dr if forces else None
+        sigma = dstrain / graph.volume[:, None, None] if stress else None
+    if not many:
+        E, sigma = float(E[0]), None if sigma is None else sigma[0]
+    return Evaluation(E, outputs["energies"], F, sigma, rest)

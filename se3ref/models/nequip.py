@@ -1,0 +1,125 @@
+r"""NequIP: a network of equivariant convolutions and gates, with features of every degree up to lmax.
+
+One layer (interaction block) with features h, directions Y, radial basis B and species z:
+
+    w_ij = mlp(B(r_ij))                                   radial weights, one for each path and channel
+    m_i  = sum_j  C . (Y_ij (x) (w_ij * (h_j W1)))        the convolution, Tensor Field Networks eq. (3)
+    h_i <- gate( m_i W2 / sqrt(N) + h_i W_z )             N: the typical number of neighbours; W_z by species
+
+The features start as one scalar per channel that depends on the species alone.  Source: Batzner et al., Nature
+Communications 13 (2022) 2453; Thomas et al., Tensor Field Networks (2018).
+"""
+
+import dataclasses
+import math
+
+from se3ref.models.heads import SCALAR
+from se3ref.models.model import Model
+from se3ref.nn.convolution import convolution, output_channels, paths, weight_count
+from se3ref.nn.gate import gate, gate_channels
+from se3ref.nn.linear import init_linear, init_linear_by_species, init_mlp, linear, linear_by_species, mlp
+from se3ref.nn.ops import lengths
+from se3ref.nn.params import add_trees
+from se3ref.nn.radial import radial_basis
+from se3ref.so3 import Irrep, Irreps
+from se3ref.so3.harmonics import spherical_harmonics_and_pull
+
+
+@dataclasses.dataclass(frozen=True)
+class NequIP(Model):
+    """NequIP: convolutions and gates.  Every field but species and cutoff has a default.
+
+    lmax: the highest degree of harmonics and features; channels: of each irrep; layers: interaction blocks.
+    group: "O(3)", where harmonics of degree l have parity (-1)^l, or "SO(3)", where everything is labelled even
+    and mirror images may differ.  irreps: the features, by default `channels` of each degree with its natural
+    parity; "16x0e+16x0o+16x1o+16x1e" has pseudoscalars and pseudovectors too.
+    basis, hidden: Bessel functions, and hidden sizes of the radial perceptron.  neighbors: N above.
+    """
+    lmax: int = dataclasses.field(default=2, kw_only=True)
+    channels: int = dataclasses.field(default=32, kw_only=True)
+    layers: int = dataclasses.field(default=3, kw_only=True)
+    group: str = dataclasses.field(default="O(3)", kw_only=True)
+    irreps: str | None = dataclasses.field(default=None, kw_only=True)
+    basis: int = dataclasses.field(default=8, kw_only=True)
+    hidden: tuple = dataclasses.field(default=(32, 32), kw_only=True)
+    neighbors: float = dataclasses.field(default=12.0, kw_only=True)
+
+    @property
+    def features(self):
+        """{Irrep: channels} between the layers."""
+        if self.irreps is None:
+            return {Irrep(l, (-1) ** l if self.group == "O(3)" else 1): self.channels for l in range(self.lmax + 1)}
+        given = Irreps(self.irreps)
+        return {irrep: given.count(irrep) for _, irrep in given}
+
+    @property
+    def irreps_available(self):
+        """What heads may read."""
+        return set(self.features)
+
+    @property
+    def channels_out(self):
+        """{Irrep: channels} of the last layer: only what the heads read."""
+        return {irrep: c for irrep, c in self.features.items() if irrep in self.irreps_read}
+
+    def _layer_channels(self):
+        """For each layer, {Irrep: channels} that come in and go out."""
+        first = {SCALAR: self.features[SCALAR]}
+        between = [first, *[self.features] * (self.layers - 1), self.channels_out]
+        return list(zip(between[:-1], between[1:], strict=True))
+
+    def _paths(self, come, go):
+        return paths(come, self.lmax, go, self.group)
+
+    def init_trunk(self, rng):
+        """Parameters of the embedding and of the layers."""
+        S, params = len(self.species), {"embedding": rng.standard_normal((len(self.species), self.features[SCALAR]))}
+        for k, (come, go) in enumerate(self._layer_channels()):
+            terms, wanted = self._paths(come, go), gate_channels(go)
+            params[f"layer{k}"] = {
+                "before": init_linear(rng, come, come),
+                "radial": init_mlp(rng, [self.basis, *self.hidden, weight_count(terms, come)]),
+                "after": init_linear(rng, output_channels(terms, come), wanted),
+                "self": init_linear_by_species(rng, S, come, wanted),
+            }
+        return params
+
+    def trunk(self, params, atoms):
+        """Features {Irrep: (n,2l+1,c)} of `channels_out`, and pull(dfeatures) -> dparams, dgeometry."""
+        graph, pulls = atoms.graph, []
+        r, pull_r = lengths(graph.vec)
+        B, pull_B = radial_basis(r, self.cutoff, self.basis)
+        Y, pull_Y = spherical_harmonics_and_pull(self.lmax, graph.vec)
+        h = {SCALAR: (atoms.one_hot @ params["embedding"])[:, None]}
+        for k, (come, go) in enumerate(self._layer_channels()):
+            h, pull_layer = self._layer(params[f"layer{k}"], h, B, Y, atoms, self._paths(come, go))
+            pulls.append(pull_layer)
+
+        def pull(dh):
+            dparams, dB, dY = {}, 0, 0
+            for k in reversed(range(self.layers)):
+                dparams[f"layer{k}"], dh, dB_k, dY_k = pulls[k](dh)
+                dB, dY = dB + dB_k, dY + dY_k
+            dparams["embedding"] = atoms.one_hot.T @ dh[SCALAR][:, 0]
+            return dparams, {"vec": pull_r(pull_B(dB)) + pull_Y(dY)}
+        return h, pull
+
+    def _layer(self, params, h, B, Y, atoms, terms):
+        a, pull_before = linear(params["before"], h)
+        w, pull_radial = mlp(params["radial"], B)
+        m, pull_convolution = convolution(terms, w, a, Y, atoms.graph)
+        x, pull_after = linear(params["after"], m)
+        s, pull_self = linear_by_species(params["self"], h, atoms.rows)
+        N = math.sqrt(self.neighbors)
+        y, pull_gate = gate(add_trees({irrep: v / N for irrep, v in x.items()}, s))
+
+        def pull(dy):
+            dx = pull_gate(dy)
+            dself, dh = pull_self({irrep: dx[irrep] for irrep in s})
+            dafter, dm = pull_after({irrep: dx[irrep] / N for irrep in x})
+            dw, da, dY = pull_convolution(dm)
+            dradial, dB = pull_radial(dw)
+            dbefore, dh2 = pull_before(da)
+            dparams = {"before": dbefore, "radial": dradial, "after": dafter, "self": dself}
+            return dparams, add_trees(dh, dh2), dB, dY
+        return y, pull
