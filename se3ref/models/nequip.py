@@ -15,9 +15,9 @@ import math
 
 from se3ref.models.heads import SCALAR
 from se3ref.models.model import Model
-from se3ref.nn.convolution import convolution, output_channels, paths, weight_count
-from se3ref.nn.gate import gate, gate_channels
-from se3ref.nn.linear import init_linear, init_linear_by_species, init_mlp, linear, linear_by_species, mlp
+from se3ref.nn.convolution import convolve, output_channels, paths, weight_count
+from se3ref.nn.gate import gate_channels, gated
+from se3ref.nn.linear import init_linear, init_linear_by_species, init_mlp, linear_map, linear_map_by_species, mlp
 from se3ref.nn.ops import lengths
 from se3ref.nn.params import add_trees
 from se3ref.nn.radial import radial_basis
@@ -105,13 +105,13 @@ class NequIP(Model):
         return h, pull
 
     def _layer(self, params, h, B, Y, atoms, terms):
-        a, pull_before = linear(params["before"], h)
+        a, pull_before = linear_map(params["before"], h)
         w, pull_radial = mlp(params["radial"], B)
-        m, pull_convolution = convolution(terms, w, a, Y, atoms.graph)
-        x, pull_after = linear(params["after"], m)
-        s, pull_self = linear_by_species(params["self"], h, atoms.rows)
+        m, pull_convolution = convolve(terms, w, a, Y, atoms.graph)
+        x, pull_after = linear_map(params["after"], m)
+        s, pull_self = linear_map_by_species(params["self"], h, atoms.rows)
         N = math.sqrt(self.neighbors)
-        y, pull_gate = gate(add_trees({irrep: v / N for irrep, v in x.items()}, s))
+        y, pull_gate = gated(add_trees({irrep: v / N for irrep, v in x.items()}, s))
 
         def pull(dy):
             dx = pull_gate(dy)

@@ -6,7 +6,7 @@ Each path (l1, l2, l3) takes features of degree l1 to degree l3 by harmonics of 
     y_i[m3,c] = sum_j sum_{m2,m1} C[m2,m1,m3] Y_ij[m2] w_ij[c] h_j[m1,c]
 
 with C = `clebsch_gordan(l2, l1, l3)`.  It is equivariant: Y, h and C turn by D, and the weights w, functions of
-distance, do not.  The readable form `convolution_by_edges` is equation (1) to the letter.
+distance, do not.  The readable form `convolve_by_edges` is equation (1) to the letter.
 
 The fast form.  C does not depend on the edge, so it comes out of the sum over neighbours,
 
@@ -66,8 +66,8 @@ def output_channels(terms, channels):
     return out
 
 
-def convolution_by_edges(terms, w, h, Y, graph):
-    """Equation (1), edge by edge: the readable form, and the oracle of `convolution`, whose face it shares."""
+def convolve_by_edges(terms, w, h, Y, graph):
+    """Equation (1), edge by edge: the readable form, and the oracle of `convolve`, whose face it shares."""
     layout, y, dtype = _prepare(terms, w, h, Y, graph)
     hj = {irrep: x[graph.senders] for irrep, x in h.items()}
     for path, weights, slot in layout:
@@ -87,7 +87,7 @@ def convolution_by_edges(terms, w, h, Y, graph):
     return y, pull
 
 
-def convolution(terms, w, h, Y, graph):
+def convolve(terms, w, h, Y, graph):
     """y_i = sum over neighbours j of C . (Y_ij (x) (w_ij * h_j)), for every path of `terms`, by (2) and (3).
 
     w (e, weight_count): radial weights, path by path; h {Irrep: (n,2l+1,c)}; Y (e,(lmax+1)^2): harmonics of the

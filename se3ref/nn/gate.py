@@ -13,12 +13,12 @@ SCALAR, PSEUDOSCALAR = Irrep(0, 1), Irrep(0, -1)
 
 
 def gate_channels(channels):
-    """The channels {Irrep: c} that `gate` needs in order to give `channels`: one more 0e for each gated channel."""
+    """The channels {Irrep: c} that `gated` needs in order to give `channels`: one more 0e for each gated channel."""
     gates = sum(c for irrep, c in channels.items() if irrep.l > 0)
     return {**channels, SCALAR: channels.get(SCALAR, 0) + gates}
 
 
-def gate(h):
+def gated(h):
     """Scalars through silu, pseudoscalars through tanh, the rest times a sigmoid of extra scalars.
 
     h: {Irrep: (n,2l+1,c)} with the channels of `gate_channels`; the last 0e channels are the gates, in the order of

@@ -18,7 +18,7 @@ def init_linear(rng, channels_in, channels_out):
             if irrep in channels_in}
 
 
-def linear(params, h):
+def linear_map(params, h):
     """y[irrep] = h[irrep] @ W[irrep]; irreps without weights are not passed on.
 
     h: {Irrep: (n,2l+1,c)} -> {Irrep: (n,2l+1,d)}; pull(dy) -> dparams, dh.
@@ -37,7 +37,7 @@ def init_linear_by_species(rng, species, channels_in, channels_out):
             if irrep in channels_in}
 
 
-def linear_by_species(params, h, rows):
+def linear_map_by_species(params, h, rows):
     """y_i = h_i @ W[species of i]; rows: for each species, the indices of its atoms (`rows_by_species`).
 
     h: {Irrep: (n,2l+1,c)} -> {Irrep: (n,2l+1,d)}; pull(dy) -> dparams, dh.
