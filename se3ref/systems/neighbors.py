@@ -47,17 +47,20 @@ def neighbor_list(positions, cell, pbc, cutoff):
     return i, np.take(atom, image), shifts
 
 
-def edge_vectors(positions, receivers, senders, shifts, cell):
-    """vec = (r_j - r_i) + shift @ cell, (e,3), of receiver i and sender j; cell (3,3), or (e,3,3), one for each edge.
+def edge_vectors(positions, receivers, senders, shifts, cell, structure=None):
+    """vec = (r_j - r_i) + shift @ cell, (e,3), of receiver i and sender j.
 
-    Differences first, then the lattice vectors one by one: rounding is then blind to the sign, and the same edge
-    from the other end is -vec to the last bit.  Analytic: positions and cell may be complex.
+    cell (3,3), or (s,3,3) of many structures, with structure (n,) telling which is each atom's.  Differences first,
+    then the lattice vectors one by one: rounding is then blind to the sign, and the same edge from the other end is
+    -vec to the last bit.  Analytic: positions and cell may be complex.
     """
     vec = np.take(positions, senders, axis=0) - np.take(positions, receivers, axis=0)
     if not shifts.any():
         return vec.astype(np.result_type(vec.dtype, cell.dtype), copy=False)
+    if structure is not None:
+        cell = np.take(cell, np.take(structure, receivers), axis=0)
     x, y, z = shifts.T.astype(real_dtype(cell.dtype))
-    a, b, c = cell.reshape(-1, 3, 3).transpose(1, 2, 0)         # (3, 1 or e) each
+    a, b, c = cell.reshape(-1, 3, 3).transpose(1, 2, 0)         # each (3,1) or (3,e)
     return vec + (x * a + y * b + z * c).T
 
 

@@ -24,7 +24,7 @@ def pullback_violation(layer, args, rng):
 
     layer(*args) returns y, an array or a dict of them, and pull; pull(dy) returns the cotangent of the argument, or a
     tuple of one for each.  dy and v are random; the violation is relative to |dy| |J v|.  An error in any
-    entry of any cotangent shows with probability one; a zero derivative raises ValueError, since nothing would be tested.
+    entry of any cotangent shows with probability one; a zero derivative raises ValueError: nothing was tested.
     """
     y, pull = layer(*args)
     dy = _random_like(y, rng)
