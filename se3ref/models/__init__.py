@@ -2,5 +2,7 @@
 
 from se3ref.models.model import Evaluation, Model, evaluate, evaluate_graph
 from se3ref.models.nequip import NequIP
+from se3ref.models.painn import PaiNN
+from se3ref.models.schnet import SchNet
 
-__all__ = ["Evaluation", "Model", "NequIP", "evaluate", "evaluate_graph"]
+__all__ = ["Evaluation", "Model", "NequIP", "PaiNN", "SchNet", "evaluate", "evaluate_graph"]

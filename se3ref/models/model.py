@@ -17,7 +17,7 @@ import dataclasses
 import numpy as np
 
 from se3ref.models import heads
-from se3ref.nn.params import add_trees
+from se3ref.nn.params import add_trees, float_dtype
 from se3ref.so3 import Irrep
 from se3ref.systems import Graph, neighbor_graph
 from se3ref.systems.structure import SYMBOLS
@@ -149,8 +149,7 @@ def evaluate(model, params, structure, forces=True, stress=False):
 
 def evaluate_graph(model, params, graph, forces=True, stress=False, many=True):
     """`evaluate` for a graph that is there already; many: whether energy and stress keep their axis of structures."""
-    dtype = next(iter(params["heads"].values()))["mlp"]["0"].dtype
-    graph = graph.cast(dtype)
+    graph = graph.cast(float_dtype(params))
     if stress and not (graph.volume > 0).all():
         raise ValueError("stress is an energy per volume, and this structure has none: give a cell with three vectors")
     outputs, pull = model.forward(params, graph)

@@ -48,6 +48,11 @@ def cast(tree, dtype):
     return map_leaves(lambda array: array.astype(dtype), tree)
 
 
+def float_dtype(tree):
+    """The dtype of the arrays of a tree, that of the first leaf."""
+    return next(leaves(tree))[1].dtype
+
+
 def flatten(tree):
     """All entries of a tree as one vector, leaves in the order of the sorted keys."""
     return np.concatenate([array.ravel() for _, array in leaves(tree)])

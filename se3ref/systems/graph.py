@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -12,8 +12,8 @@ from se3ref.systems.neighbors import check_cutoff, edge_vectors, neighbor_list
 from se3ref.systems.structure import Structure
 
 EDGES_PER_BLOCK = 512           # what a convolution makes of them stays in a CPU's cache: twice as fast as 4096
-
 NARROW = 20                     # rows of fewer numbers are summed faster one after another than in blocks
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
@@ -104,17 +104,28 @@ class Graph:
                        vec=self.vec.astype(dtype), charge=self.charge.astype(dtype))
 
     def sum_edges(self, x):
-        """sum_j x_ij: x (e,...) summed over the edges that arrive at each atom, (n,...).
-
-        The sum over the edges that leave each atom is sum_edges(x[reverse]).
-        """
-        out = np.zeros((self.n_atoms, *x.shape[1:]), x.dtype, like=x)
+        """sum_j x_ij: x (e,...) summed over the edges that arrive at each atom, (n,...); 0 at isolated atoms."""
         if math.prod(x.shape[1:]) < NARROW:
             starts = np.flatnonzero(np.diff(self.receivers, prepend=-1))
+            out = np.zeros((self.n_atoms, *x.shape[1:]), x.dtype, like=x)
             out[self.receivers[starts]] = np.add.reduceat(x, starts, axis=0)
             return out
-        for block in self.blocks:
-            out[block.nodes] = x[block.edges].reshape(-1, block.count, *x.shape[1:]).sum(1)
+        return self._sum_blocks(x, [block.edges for block in self.blocks])
+
+    def sum_leaving(self, x):
+        """sum_i x_ij: x (e,...) summed over the edges that leave each atom, (n,...).
+
+        This is sum_edges(x[reverse]); wide rows are gathered block by block, twice as fast as all at once.
+        """
+        if math.prod(x.shape[1:]) < NARROW:
+            return self.sum_edges(np.take(x, self.reverse, axis=0))
+        return self._sum_blocks(x, [self.reverse[block.edges] for block in self.blocks])
+
+    def _sum_blocks(self, x, edges):
+        """For the atoms of each block, the sum of x over `count` edges each."""
+        out = np.zeros((self.n_atoms, *x.shape[1:]), x.dtype, like=x)
+        for block, chosen in zip(self.blocks, edges, strict=True):
+            out[block.nodes] = x[chosen].reshape(-1, block.count, *x.shape[1:]).sum(1)
         return out
 
     def sum_atoms(self, x):
@@ -127,8 +138,7 @@ class Graph:
         dgeometry: a dict with "vec" and, where a model uses them, "positions" and "cell".
         Returns (dpositions (n,3), dstrain (s,3,3)).
 
-        vec_e = r_j - r_i + shift @ cell, so that dr_j gains dvec_e and dr_i loses it.  The sum over the edges that
-        leave j is the sum over those that arrive there, seen from the other end.
+        vec_e = r_j - r_i + shift @ cell: the sender's dr_j gains dvec_e, the receiver's dr_i loses it.
 
         A strain eps moves all of space, r -> r + eps r, and with it positions, lattice vectors (the rows of cell)
         and every vec, which is linear in them.  From dE = sum_a dx_a eps_ab x_b, for all these vectors x,
@@ -138,8 +148,9 @@ class Graph:
         For an energy that rotations leave alone, an antisymmetric eps changes nothing, and this is symmetric.
         """
         dvec = dgeometry["vec"]
-        dpositions = self.sum_edges(np.take(dvec, self.reverse, axis=0) - dvec)
-        dstrain = self.sum_atoms(self.sum_edges(dvec[:, :, None] * self.vec[:, None, :]))
+        dpositions = self.sum_edges(np.take(dvec, self.reverse, axis=0) - dvec)        # leaving - arriving
+        starts = np.searchsorted(self.receivers, self.first).tolist()                  # of each structure's edges
+        dstrain = np.stack([dvec[a:b].T @ self.vec[a:b] for a, b in pairwise([*starts, self.n_edges])])
         if "positions" in dgeometry:
             dr = dgeometry["positions"]
             dpositions = dpositions + dr

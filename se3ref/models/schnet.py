@@ -1,0 +1,107 @@
+r"""SchNet: scalar features, and convolutions whose filters are continuous functions of distance.
+
+One interaction block, with features h_i (c numbers that turn under nothing) and the basis B of the distance r_ij:
+
+    w_ij = mlp(B(r_ij))                                   the filter, one number for each channel
+    m_i  = sum_j  w_ij * (h_j W) / sqrt(N)                the continuous-filter convolution; N: typical neighbours
+    h_i <- h_i + mlp(m_i)                                 atomwise layers, and the residual
+
+The features start as a row of the embedding, chosen by species.  An atom sees distances only: all that a message
+says of angles it says by the sums of several layers, which is why SchNet wants more of them than others, and there
+are environments that it cannot tell apart with any number.
+
+Source: Schuett, Sauceda, Kindermans, Tkatchenko, Mueller, SchNet, J. Chem. Phys. 148 (2018) 241722.  Here as there,
+but for three things: the activation is silu instead of the shifted softplus, as everywhere in this library; the
+perceptrons have no biases; the basis (Bessel functions) carries an envelope, so that the filter, which has no bias
+either, vanishes at the cutoff with two derivatives.
+"""
+
+import dataclasses
+import math
+
+from se3ref.models.heads import SCALAR
+from se3ref.models.model import Model
+from se3ref.nn.linear import init_mlp, mlp
+from se3ref.nn.ops import lengths
+from se3ref.nn.params import normal
+from se3ref.nn.radial import radial_basis
+
+
+@dataclasses.dataclass(frozen=True)
+class SchNet(Model):
+    """SchNet: invariant features.  Every field but species and cutoff has a default.
+
+    channels: of the features; layers: interaction blocks; basis, hidden: radial functions, and hidden sizes of the
+    perceptron that makes filters of them; neighbors: N above.
+    Heads: energy, charges, and a dipole from charges alone; there is no feature that a vector could be read from.
+    """
+    channels: int = dataclasses.field(default=64, kw_only=True)
+    layers: int = dataclasses.field(default=3, kw_only=True)
+    basis: int = dataclasses.field(default=12, kw_only=True)
+    hidden: tuple = dataclasses.field(default=(32,), kw_only=True)
+    neighbors: float = dataclasses.field(default=12.0, kw_only=True)
+
+    @property
+    def irreps_available(self):
+        """What heads may read."""
+        return {SCALAR}
+
+    @property
+    def channels_out(self):
+        """{Irrep: channels} of the last layer."""
+        return {SCALAR: self.channels}
+
+    def init_trunk(self, rng):
+        """Parameters of the embedding and of the layers."""
+        c = self.channels
+        params = {"embedding": rng.standard_normal((len(self.species), c))}
+        for k in range(self.layers):
+            params[f"layer{k}"] = {"before": normal(rng, c, c), "filter": init_mlp(rng, [self.basis, *self.hidden, c]),
+                                   "after": init_mlp(rng, [c, c, c])}
+        return params
+
+    def trunk(self, params, atoms):
+        """Features {0e: (n,1,c)}, and pull(dfeatures) -> dparams, dgeometry."""
+        graph, pulls = atoms.graph, []
+        r, pull_r = lengths(graph.vec)
+        B, pull_B = radial_basis(r, self.cutoff, self.basis)
+        h = atoms.one_hot @ params["embedding"]
+        for k in range(self.layers):
+            h, pull_layer = self._layer(params[f"layer{k}"], h, B, graph)
+            pulls.append(pull_layer)
+
+        def pull(dfeatures):
+            dparams, dh, dB = {}, dfeatures[SCALAR][:, 0], 0
+            for k in reversed(range(self.layers)):
+                dparams[f"layer{k}"], dh, dB_k = pulls[k](dh)
+                dB = dB + dB_k
+            dparams["embedding"] = atoms.one_hot.T @ dh
+            return dparams, {"vec": pull_r(pull_B(dB))}
+        return {SCALAR: h[:, None]}, pull
+
+    def _layer(self, params, h, B, graph):
+        N = math.sqrt(self.neighbors)
+        w, pull_filter = mlp(params["filter"], B)
+        m, pull_convolution = convolve_filters(w, h @ params["before"], graph)
+        v, pull_after = mlp(params["after"], m / N)
+
+        def pull(dy):
+            dafter, dm = pull_after(dy)
+            dw, da = pull_convolution(dm / N)
+            dfilter, dB = pull_filter(dw)
+            dparams = {"before": h.T @ da, "filter": dfilter, "after": dafter}
+            return dparams, dy + da @ params["before"].T, dB
+        return h + v, pull
+
+
+def convolve_filters(w, a, graph):
+    """m_i = sum_j w_ij * a_j: filters w (e,c), scalars a (n,c) -> (n,c); pull(dm) -> dw, da.
+
+    The convolution of `nn.convolution` with harmonics of degree 0 only, which needs no coupling.
+    """
+    aj = a[graph.senders]
+
+    def pull(dm):
+        dmi = dm[graph.receivers]                              # a sum hands its cotangent to every term
+        return dmi * aj, graph.sum_edges((dmi * w)[graph.reverse])
+    return graph.sum_edges(w * aj), pull
