@@ -256,7 +256,7 @@ def test_P47_closed_loops(nequip):
     """A gradient does no work round a loop: 1e-10 of what it does on the way.  Rotating fields do: 2 x area."""
     model, params = nequip
     rng = np.random.default_rng(5)
-    a, b = 0.03 * rng.standard_normal((2, 3, 3))               # nobody crosses the cutoff, where F'' jumps
+    a, b = 0.03 * rng.standard_normal((2, 3, 3))               # across the cutoff, where F'' jumps, 1e-13 stays
     area = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() * math.pi
     assert dynamics.loop_work(whirl, WATER.positions, a, b) == pytest.approx(2 * area, rel=1e-12)
     for structure in (WATER, IN_A_CELL):

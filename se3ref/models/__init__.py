@@ -1,8 +1,9 @@
 """Architectures, one a file, all with one face: energies, forces and other properties of atoms from their graph."""
 
+from se3ref.models.files import load, save, shipped
 from se3ref.models.model import Evaluation, Model, evaluate, evaluate_graph
 from se3ref.models.nequip import NequIP
 from se3ref.models.painn import PaiNN
 from se3ref.models.schnet import SchNet
 
-__all__ = ["Evaluation", "Model", "NequIP", "PaiNN", "SchNet", "evaluate", "evaluate_graph"]
+__all__ = ["Evaluation", "Model", "NequIP", "PaiNN", "SchNet", "evaluate", "evaluate_graph", "load", "save", "shipped"]

@@ -69,7 +69,7 @@ class NequIP(Model):
         return list(zip(between[:-1], between[1:], strict=True))
 
     def _paths(self, come, go):
-        return paths(come, self.lmax, go, self.group)
+        return paths(tuple(come), self.lmax, tuple(go), self.group)
 
     def init_trunk(self, rng):
         """Parameters of the embedding and of the layers."""

@@ -39,8 +39,9 @@ class Path:
     y: Irrep
 
 
+@functools.cache
 def paths(irreps_h, lmax, irreps_y, group="O(3)"):
-    """All paths from irreps_h by harmonics of degree <= lmax to irreps_y, sorted: a tuple of `Path`.
+    """All paths from irreps_h by harmonics of degree <= lmax to irreps_y (tuples of Irrep), sorted: a tuple of `Path`.
 
     In O(3) the harmonics of degree l have parity (-1)^l and a path keeps the product of parities; in SO(3) all are
     labelled even.
@@ -70,14 +71,15 @@ def convolve_by_edges(terms, w, h, Y, graph):
     """Equation (1), edge by edge: the readable form, and the oracle of `convolve`, whose face it shares."""
     layout, y, dtype = _prepare(terms, w, h, Y, graph)
     hj = {irrep: x[graph.senders] for irrep, x in h.items()}
-    for path, weights, slot in layout:
-        message = np.einsum("abm,ea,ec,ebc->emc", _tensor(path, Y), Y[:, degree(path.l)], w[:, weights], hj[path.h])
+    for path, weights, slot, _ in layout:
+        C = _tensor(path, Y)
+        message = np.einsum("abm,ea,ec,ebc->emc", C, Y[:, degree(path.l)], w[:, weights], hj[path.h])
         y[path.y][:, :, slot] = graph.sum_edges(message)
 
     def pull(dy):
         dw, dY = np.empty(w.shape, dtype, like=w), np.zeros(Y.shape, dtype, like=w)
         dhj = {irrep: np.zeros(x.shape, dtype, like=w) for irrep, x in hj.items()}
-        for path, weights, slot in layout:
+        for path, weights, slot, _ in layout:
             C, l, x = _tensor(path, Y), degree(path.l), hj[path.h]
             dm = dy[path.y][graph.receivers][:, :, slot]       # a sum hands its cotangent to every term
             dw[:, weights] = np.einsum("abm,ea,ebc,emc->ec", C, Y[:, l], x, dm)
@@ -97,11 +99,11 @@ def convolve(terms, w, h, Y, graph):
     layout, y, dtype = _prepare(terms, w, h, Y, graph)
     for block in graph.blocks:
         wb, Yb, hj = _of_block(block, w, h, Y, graph)
-        for path, weights, slot in layout:
+        for path, weights, slot, matrix in layout:
             X = wb[:, None, weights] * hj[path.h]                                        # (b k, 2l1+1, c)
             A = Yb[:, :, degree(path.l)].swapaxes(1, 2) @ X.reshape(len(Yb), block.count, -1)
             A = A.reshape(len(Yb), -1, X.shape[2])                                       # (b, (2l2+1)(2l1+1), c)
-            y[path.y][block.nodes, :, slot] = real_times(_matrix(path, Y).T, A)
+            y[path.y][block.nodes, :, slot] = real_times(constant(matrix, Y).T, A)
 
     def pull(dy):
         dw, dY = np.empty(w.shape, dtype, like=w), np.empty(Y.shape, dtype, like=w)
@@ -110,9 +112,9 @@ def convolve(terms, w, h, Y, graph):
             wb, Yb, hj = _of_block(block, w, h, Y, graph)
             dyb = {irrep: d[block.nodes] for irrep, d in dy.items()}
             dYb, dhb = np.zeros(Yb.shape, dtype, like=w), {ir: np.zeros(x.shape, dtype, like=w) for ir, x in hj.items()}
-            for path, weights, slot in layout:
+            for path, weights, slot, matrix in layout:
                 l, x, v = degree(path.l), hj[path.h], wb[:, None, weights]
-                dA = real_times(_matrix(path, Y), dyb[path.y][:, :, slot]).reshape(len(Yb), 2 * path.l + 1, -1)
+                dA = real_times(constant(matrix, Y), dyb[path.y][:, :, slot]).reshape(len(Yb), 2 * path.l + 1, -1)
                 dX = (Yb[:, :, l] @ dA).reshape(x.shape)
                 dYb[:, :, l] += (v * x).reshape(len(Yb), block.count, -1) @ dA.swapaxes(1, 2)
                 dw[block.edges, weights] = sum_products(dX, x)
@@ -131,7 +133,7 @@ def _of_block(block, w, h, Y, graph):
 
 
 def _prepare(terms, w, h, Y, graph):
-    """For each path (path, its columns in w, its channels in y); empty y; the dtype of all."""
+    """For each path (path, its columns in w, its channels in y, C as a matrix); y with zeros; the dtype of all."""
     channels = {irrep: x.shape[2] for irrep, x in h.items()}
     if w.shape[1] != weight_count(terms, channels):
         raise ValueError(f"these paths take {weight_count(terms, channels)} radial weights for each edge; "
@@ -147,7 +149,8 @@ def _layout(terms, channels):
     channels, start, used, layout = dict(channels), 0, {}, []
     for path in terms:
         c, first = channels[path.h], used.get(path.y, 0)
-        layout.append((path, slice(start, start + c), slice(first, first + c)))
+        matrix = clebsch_gordan(path.l, path.h.l, path.y.l).reshape(-1, path.y.dim)        # ((2l2+1)(2l1+1), 2l3+1)
+        layout.append((path, slice(start, start + c), slice(first, first + c), matrix))
         start, used[path.y] = start + c, first + c
     return layout
 
@@ -156,12 +159,3 @@ def _tensor(path, like):
     """C (2 l2+1, 2 l1+1, 2 l3+1)."""
     return constant(clebsch_gordan(path.l, path.h.l, path.y.l), like)
 
-
-@functools.cache
-def _flat(l2, l1, l3):
-    return clebsch_gordan(l2, l1, l3).reshape(-1, 2 * l3 + 1)
-
-
-def _matrix(path, like):
-    """C as a matrix ((2 l2+1)(2 l1+1), 2 l3+1)."""
-    return constant(_flat(path.l, path.h.l, path.y.l), like)

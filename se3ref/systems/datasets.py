@@ -8,7 +8,7 @@ import numpy as np
 
 from se3ref.systems.structure import Structure
 
-_NAMES = ("ethanol", "dichloroethane", "water")
+_NAMES = ("ethanol", "ethanol_test", "dichloroethane", "water")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ def names():
 def load(name):
     """The set of that name as Frames, read afresh each time: change its arrays as you like.
 
-    "ethanol": 2000 frames of dynamics at 500 K.
+    "ethanol": 2000 frames of dynamics at 500 K.  "ethanol_test": 500 frames of another trajectory, to test on.
     "dichloroethane": 72 frames relaxed along the torsion Cl-C-C-Cl, extra["phi_deg"].
     "water": 1000 distorted geometries, extra["r1"], extra["r2"] (angstrom) and extra["angle_deg"].
     All by GFN2-xTB, a semi-empirical method: consistent labels to learn from, not reference values.

@@ -1,7 +1,5 @@
 """Structures with what is known of them: the data of training, from arrays, structures or a file."""
 
-import dataclasses
-
 import numpy as np
 
 from se3ref.systems import Structure, join, neighbor_graph

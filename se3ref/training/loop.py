@@ -74,7 +74,7 @@ def fit(model, train, validation=None, *, steps=2000, batch=5, rate=5e-3, weight
 
 
 def errors(model, params, dataset, names=None):
-    """Mean absolute and root-mean-square errors by target: {name: (mae, rmse)}; energies per structure, not per atom."""
+    """Mean absolute and root-mean-square errors by target, {name: (mae, rmse)}; energies of structures, not atoms."""
     names = [name for name in dataset.targets if names is None or name in names]
     differences = {name: [] for name in names}
     for start in range(0, len(dataset), CHUNK):
