@@ -1,9 +1,12 @@
 """Architectures, one a file, all with one face: energies, forces and other properties of atoms from their graph."""
 
+from se3ref.models.coordinates import Coordinates
+from se3ref.models.egnn import EGNN
 from se3ref.models.files import load, save, shipped
 from se3ref.models.model import Evaluation, Model, evaluate, evaluate_graph
 from se3ref.models.nequip import NequIP
 from se3ref.models.painn import PaiNN
 from se3ref.models.schnet import SchNet
 
-__all__ = ["Evaluation", "Model", "NequIP", "PaiNN", "SchNet", "evaluate", "evaluate_graph", "load", "save", "shipped"]
+__all__ = ["Coordinates", "EGNN", "Evaluation", "Model", "NequIP", "PaiNN", "SchNet", "evaluate",
+           "evaluate_graph", "load", "save", "shipped"]

@@ -21,6 +21,8 @@ import math
 
 import numpy as np
 
+import numpy as np
+
 from se3ref.models.heads import RANK2, SCALAR
 from se3ref.models.model import Model
 from se3ref.nn.linear import init_mlp, mlp
@@ -51,3 +53,68 @@ class Coordinates(Model):
     def channels_out(self):
         """{Irrep: channels}: what the heads read."""
         return {irrep: self.channels for irrep in self.irreps_read}
+
+    def init_trunk(self, rng):
+        """Parameters of the embedding, of the layers, and of a linear map for each irrep but 0e that a head reads."""
+        c, sizes = self.channels, [self.basis + 3, *self.hidden, self.channels]
+        params = {"embedding": rng.standard_normal((len(self.species), c)), "positions": normal(rng, 3, c)}
+        for k in range(self.layers):
+            params[f"layer{k}"] = {"before": normal(rng, c, c), "filter": init_mlp(rng, sizes),
+                                   "after": init_mlp(rng, [c, c, c])}
+        params["tensors"] = {str(irrep): normal(rng, c, irrep.dim * c) for irrep in self._tensors}
+        return params
+
+    @property
+    def _tensors(self):
+        return sorted(irrep for irrep in self.channels_out if irrep.l > 0)
+
+    def trunk(self, params, atoms):
+        """Features {Irrep: (n,2l+1,c)} of `channels_out`, and pull(dfeatures) -> dparams, dgeometry."""
+        graph, pulls = atoms.graph, []
+        x, pull_x = self._edges(graph.vec)
+        h = atoms.one_hot @ params["embedding"] + graph.positions @ params["positions"]
+        for k in range(self.layers):
+            h, pull_layer = self._layer(params[f"layer{k}"], h, x, graph)
+            pulls.append(pull_layer)
+        features = {irrep: (h @ params["tensors"][str(irrep)]).reshape(len(h), irrep.dim, -1)
+                    for irrep in self._tensors}
+
+        def pull(dfeatures):
+            dparams, dx = {"tensors": {}}, 0
+            dh = dfeatures[SCALAR][:, 0] if SCALAR in dfeatures else np.zeros_like(h)
+            for irrep in self._tensors:
+                d = dfeatures[irrep].reshape(len(h), -1)
+                dparams["tensors"][str(irrep)] = h.T @ d
+                dh = dh + d @ params["tensors"][str(irrep)].T
+            for k in reversed(range(self.layers)):
+                dparams[f"layer{k}"], dh, dx_k = pulls[k](dh)
+                dx = dx + dx_k
+            dparams |= {"embedding": atoms.one_hot.T @ dh, "positions": graph.positions.T @ dh}
+            return dparams, {"vec": pull_x(dx), "positions": dh @ params["positions"].T}
+        return {SCALAR: h[:, None]} | features, pull
+
+    def _edges(self, vec):
+        """What filters are made of: radial basis, and components times the envelope, (e,3) -> (e,basis+3)."""
+        r, pull_r = lengths(vec)
+        B, pull_B = radial_basis(r, self.cutoff, self.basis)
+        u, pull_u = envelope(r, self.cutoff)
+
+        def pull(dx):
+            dB, dscaled = dx[:, :-3], dx[:, -3:]
+            return pull_r(pull_B(dB) + pull_u((dscaled * vec).sum(1))) + dscaled * u[:, None]
+        return np.concatenate([B, vec * u[:, None]], axis=1), pull
+
+    def _layer(self, params, h, x, graph):
+        N = math.sqrt(self.neighbors)
+        w, pull_filter = mlp(params["filter"], x)
+        a = (h @ params["before"])[graph.senders]
+        v, pull_after = mlp(params["after"], graph.sum_edges(w * a) / N)
+
+        def pull(dy):
+            dafter, dm = pull_after(dy)
+            dm = (dm / N)[graph.receivers]                     # a sum hands its cotangent to every term
+            dfilter, dx = pull_filter(dm * a)
+            da = graph.sum_edges((dm * w)[graph.reverse])
+            dparams = {"before": h.T @ da, "filter": dfilter, "after": dafter}
+            return dparams, dy + da @ params["before"].T, dx
+        return h + v, pull

@@ -82,26 +82,14 @@ class SchNet(Model):
     def _layer(self, params, h, B, graph):
         N = math.sqrt(self.neighbors)
         w, pull_filter = mlp(params["filter"], B)
-        m, pull_convolution = convolve_filters(w, h @ params["before"], graph)
-        v, pull_after = mlp(params["after"], m / N)
+        a = (h @ params["before"])[graph.senders]
+        v, pull_after = mlp(params["after"], graph.sum_edges(w * a) / N)
 
         def pull(dy):
             dafter, dm = pull_after(dy)
-            dw, da = pull_convolution(dm / N)
-            dfilter, dB = pull_filter(dw)
+            dm = (dm / N)[graph.receivers]                     # a sum hands its cotangent to every term
+            dfilter, dB = pull_filter(dm * a)
+            da = graph.sum_edges((dm * w)[graph.reverse])
             dparams = {"before": h.T @ da, "filter": dfilter, "after": dafter}
             return dparams, dy + da @ params["before"].T, dB
         return h + v, pull
-
-
-def convolve_filters(w, a, graph):
-    """m_i = sum_j w_ij * a_j: filters w (e,c), scalars a (n,c) -> (n,c); pull(dm) -> dw, da.
-
-    The convolution of `nn.convolution` with harmonics of degree 0 only, which needs no coupling.
-    """
-    aj = a[graph.senders]
-
-    def pull(dm):
-        dmi = dm[graph.receivers]                              # a sum hands its cotangent to every term
-        return dmi * aj, graph.sum_edges((dmi * w)[graph.reverse])
-    return graph.sum_edges(w * aj), pull

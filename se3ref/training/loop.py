@@ -196,7 +196,7 @@ class _Run:
                  for name in self.weights}
         terms, gradient = dict.fromkeys(self.weights, 0.0), np.zeros_like(self.theta)
         if len(own):
-            terms, gradient = self._terms_and_gradient(own, {name: w * share[name] for name, w in self.weights.items()})
+            terms, gradient = self._terms_and_gradient(own, {k: w * share[k] for k, w in self.weights.items()})
         return {name: self.communicator.allreduce(term) for name, term in terms.items()}, \
             self.communicator.allreduce(gradient)
 
@@ -207,9 +207,9 @@ class _Run:
         entry = {"step": self.step, "seconds": self.cpu}
         if validation is not None:
             found = errors(self.model, trees.unflatten(self.average, self.like), validation, self.weights)
-            entry["errors"] = found
-            entry["loss"] = sum(self.weights[name] * _per_atom(name, rmse, validation) ** 2
-                                for name, (_, rmse) in found.items())
+            entry["errors"] = {name: list(pair) for name, pair in found.items()}
+            entry["loss"] = float(sum(self.weights[name] * _per_atom(name, rmse, validation) ** 2
+                                      for name, (_, rmse) in found.items()))
             if entry["loss"] <= min((e["loss"] for e in self.history), default=np.inf):
                 self.best = self.average.copy()
         self.history.append(entry)

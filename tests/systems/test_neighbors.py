@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import assume, event, given, note
+from hypothesis import assume, given, note
 from hypothesis import strategies as st
 
 from se3ref.systems import Structure, neighbors
@@ -56,7 +56,7 @@ PERIODIC = {"crystal": [1, 1, 1], "slab": [1, 1, 0], "slab on edge": [0, 1, 1], 
 
 @st.composite
 def periodic_structures(draw, periodic=tuple(PERIODIC)):
-    """1-4 atoms in cells with edges of 0.6-5 angstrom, skewed, on a grid of 0.1 angstrom: many distances are equal.
+    """1-5 atoms in cells with edges of 0.6-5 angstrom, skewed, on a grid of 0.1 angstrom: many distances are equal.
 
     Atoms lie outside the cell, by up to 3 lattice vectors each and by up to 5000 angstrom together.
     """
@@ -66,9 +66,9 @@ def periodic_structures(draw, periodic=tuple(PERIODIC)):
         cell[row] += times * cell[other] * (row != other)
     if draw(st.booleans()):
         cell[~pbc] = 0
-    positions = draw(st.integers(1, 4).flatmap(lambda n: integers(-20, 20, n, 3))) / 10
+    positions = draw(st.integers(1 if pbc.any() else 3, 5).flatmap(lambda n: integers(-15, 15, n, 3))) / 10
     if draw(st.booleans()):
-        positions = positions + np.pi * positions[:, [1, 2, 0]] ** 2               # off the grid
+        positions = positions + np.sin(9 * positions[:, [1, 2, 0]]) / 20           # off the grid
     positions = positions + draw(integers(-3, 3, *positions.shape)) * pbc @ cell
     positions = positions + draw(st.sampled_from([0.0, 6.0, -6.0, 100.0, 5000.0, -5000.0]))
     note(f"positions, cell, pbc = np.array({positions.tolist()}), np.array({cell.tolist()}), {pbc.tolist()}")
@@ -78,7 +78,7 @@ def periodic_structures(draw, periodic=tuple(PERIODIC)):
         assume(False)
 
 
-cutoffs = st.sampled_from([0.5, 1.0, 2.0, 3.0]) | st.floats(0.3, 5)
+cutoffs = st.sampled_from([1.0, 2.0, 3.0, 4.0]) | st.floats(1.5, 5)
 
 
 def arguments(structure):
@@ -92,9 +92,7 @@ def arguments(structure):
 @given(data=st.data())
 def test_P56_equal_to_a_sum_over_images(periodic, data):
     structure, cutoff = data.draw(periodic_structures([periodic])), data.draw(cutoffs)
-    expected = brute_force(*arguments(structure), cutoff)
-    event(f"{min(len(expected) // 20 * 20, 100)} edges or more")
-    np.testing.assert_array_equal(edges(*arguments(structure), cutoff), expected)
+    np.testing.assert_array_equal(edges(*arguments(structure), cutoff), brute_force(*arguments(structure), cutoff))
 
 
 @given(periodic_structures(), st.data())

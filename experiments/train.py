@@ -1,0 +1,94 @@
+"""Train the models that come with the library, by named recipes: `python experiments/train.py nequip_ethanol_200`.
+
+Writes NAME.npz, architecture, weights and model card in one file, and prints the errors on the test trajectory,
+which no training and no choice of a recipe's frames has seen.  A stopped run goes on from NAME.checkpoint.npz.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+import se3ref
+from se3ref import models, training
+from se3ref.nn.params import count
+from se3ref.so3 import random_rotation
+from se3ref.systems import datasets
+from se3ref.systems.datasets import Frames
+
+FORCES = ("energy", "forces")
+ETHANOL = dict(species=[1, 6, 8], cutoff=5.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A model, how many frames it learns from, and the settings of `training.fit`."""
+    model: models.Model
+    frames: int
+    fit: dict
+    targets: tuple = FORCES
+    rotated: bool = False
+
+
+RECIPES = {
+    "nequip_ethanol_200": Recipe(models.NequIP(**ETHANOL, channels=16), 200, dict(steps=30000)),
+    "nequip_ethanol_950": Recipe(models.NequIP(**ETHANOL, channels=16), 950, dict(steps=30000)),
+}
+
+
+def chosen_frames(recipe, seed):
+    """The training frames: a random choice of the ethanol trajectory, turned at random where the recipe says so."""
+    frames = datasets.load("ethanol")
+    rng = np.random.default_rng(seed)
+    frames = frames[rng.permutation(len(frames))[:recipe.frames]]
+    return turned(frames, rng) if recipe.rotated else frames
+
+
+def turned(frames, rng):
+    """Every frame by a random rotation of its own: positions, forces and dipoles."""
+    R = random_rotation(rng, len(frames))
+    forces, positions = (x @ R.swapaxes(1, 2) for x in (frames.forces, frames.positions))
+    dipoles = (R @ frames.dipoles[:, :, None])[:, :, 0]
+    return Frames(frames.numbers, positions, frames.energies, forces, dipoles, frames.charges, frames.extra,
+                  frames.about)
+
+
+def test_errors(recipe, params):
+    """{name: (mae, rmse)} on the test trajectory."""
+    frames = datasets.load("ethanol_test")
+    frames = turned(frames, np.random.default_rng(1)) if recipe.rotated else frames
+    return training.errors(recipe.model, params, training.Dataset.from_frames(frames, recipe.targets))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", choices=RECIPES)
+    parser.add_argument("--out", type=Path, help="file to write (default: NAME.npz)")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    recipe, out = RECIPES[args.recipe], args.out or Path(f"{args.recipe}.npz")
+    train = training.Dataset.from_frames(chosen_frames(recipe, args.seed), recipe.targets)
+    result = training.fit(recipe.model, train, seed=args.seed, checkpoint=out.with_suffix(".checkpoint.npz"),
+                          **recipe.fit)
+    if not result.finished:
+        raise SystemExit("stopped; the same command goes on from the checkpoint")
+    found = test_errors(recipe, result.params)
+    card = {
+        "name": args.recipe, "script": f"experiments/train.py {args.recipe} --seed {args.seed}",
+        "version": se3ref.__version__, "data": datasets.load("ethanol").about["what"],
+        "level": datasets.load("ethanol").about["level"], "frames": recipe.frames, "targets": list(recipe.targets),
+        "rotated": recipe.rotated, "fit": {**recipe.fit, "seed": args.seed}, "parameters": count(result.params),
+        "cpu_seconds": round(result.history[-1]["seconds"], 1),
+        "test": "ethanol_test, another trajectory; mean absolute and root-mean-square errors",
+        "errors": {name: {"mae": mae, "rmse": rmse} for name, (mae, rmse) in found.items()},
+        "limits": "one molecule at 500 K: nothing else is known to this model",
+    }
+    models.save(out, recipe.model, result.params, card)
+    out.with_suffix(".checkpoint.npz").unlink(missing_ok=True)
+    words = ", ".join(f"{name} mae {1e3 * mae:.2f}e-3 rmse {1e3 * rmse:.2f}e-3" for name, (mae, rmse) in found.items())
+    print(f"wrote {out}: {card['parameters']} parameters, {card['cpu_seconds']:.0f} s of CPU time; test: {words}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""The gradient of the loss by complex step is that of a tape, reverse over reverse; mixed partials commute."""
+
+import numpy as np
+import oracle
+import pytest
+
+from se3ref import models, training
+from se3ref.nn.params import cast, flatten, leaves, map_leaves
+from se3ref.systems import Structure, neighbor_graph
+
+CUTOFF, SPECIES = 3.4, [1, 6, 8]
+WATER = Structure([8, 1, 1], [[0.0, 0.0, 0.0], [0.76, 0.59, 0.1], [-0.76, 0.59, 0.0]], charge=1.0)
+CHOH = Structure([6, 1, 8, 1], [[0.0, 0.0, 0.0], [1.1, 0.1, 0.1], [-0.3, 1.2, 0.2], [0.2, -0.5, -0.9]])
+FAR = Structure([8, 1, 6], [[0.0, 0.0, 0.0], [0.9, 0.1, 0.0], [6.0, 0.0, 0.0]])        # one atom alone
+SMALL = Structure([6, 1], [[0.1, 0.2, 0.3], [1.4, 0.9, 0.2]], [[2.5, 0.2, 0.0], [0.5, 3.1, 0.1], [-0.4, 0.3, 2.3]], True)
+CELL = Structure([6, 1, 8], [[0.1, 0.2, 0.3], [1.4, 0.9, 0.2], [0.8, 2.0, 1.7]],
+                 [[2.9, 0.2, 0.0], [0.5, 3.1, 0.1], [-0.4, 0.3, 3.3]], True)
+SYSTEMS = {"molecule": [WATER], "triclinic": [SMALL], "molecules": [WATER, CHOH, FAR], "crystals": [CELL, SMALL],
+           "mixed": [CHOH, SMALL]}
+WEIGHTS = {"energy": 0.7, "forces": 1.3, "stress": 2.0, "dipole": 0.4}
+MODELS = {
+    "NequIP": lambda **heads: models.NequIP(SPECIES, CUTOFF, lmax=2, channels=3, layers=3, basis=4, hidden=(5,), **heads),
+    "NequIP, SO(3)": lambda **heads: models.NequIP(SPECIES, CUTOFF, lmax=1, channels=3, layers=2, basis=4, hidden=(),
+                                                   group="SO(3)", **heads),
+    "NequIP, both parities": lambda **heads: models.NequIP(SPECIES, CUTOFF, lmax=2, layers=3, basis=4, hidden=(5,),
+                                                           irreps="3x0e+2x0o+2x1o+2x1e+1x2e", **heads),
+    "SchNet": lambda **heads: models.SchNet(SPECIES, CUTOFF, channels=4, layers=3, basis=4, **heads),
+    "PaiNN": lambda **heads: models.PaiNN(SPECIES, CUTOFF, channels=4, layers=2, basis=4, **heads),
+    "EGNN": lambda **heads: models.EGNN(SPECIES, CUTOFF, channels=4, layers=2, basis=4, **heads),
+    "Coordinates": lambda **heads: models.Coordinates(SPECIES, CUTOFF, channels=4, layers=2, basis=4, hidden=(5,), **heads),
+}
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def case(name, structures):
+    """Model, parameters, graph, targets: energies and forces; stress in crystals; dipoles of molecules."""
+    rng = np.random.default_rng(7)
+    periodic = [structure.pbc.any() for structure in structures]
+    model = MODELS[name](heads=("energy",) if any(periodic) else ("energy", "dipole"))
+    graph, s = neighbor_graph(structures, CUTOFF), len(structures)
+    targets = {"energy": rng.standard_normal(s), "forces": rng.standard_normal((graph.n_atoms, 3))}
+    if all(periodic):
+        targets["stress"] = rng.standard_normal((s, 3, 3))
+    if not any(periodic):
+        targets["dipole"] = rng.standard_normal((s, 3))
+    return model, model.init(rng), graph, targets
+
+
+def distance(ours, theirs):
+    """The largest difference of two gradients, leaf by leaf, in units of the leaf's largest entry."""
+    ours, theirs = dict(leaves(ours)), dict(leaves(theirs))
+    assert set(ours) == set(theirs)
+    return max(np.abs(ours[path] - g).max() / np.abs(g).max() for path, g in theirs.items() if g.any())
+
+
+@every_model
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_P43_gradient_of_the_loss_is_that_of_the_tape(name, system):
+    """To 1e-12 of the largest entry of each array of parameters; what the model predicts, to 1e-13."""
+    model, params, graph, targets = case(name, SYSTEMS[system])
+    said = oracle.predict(model, params, graph)
+    for key, value in training.predict(model, params, graph, list(targets)).items():
+        if key in said:
+            np.testing.assert_allclose(value, said[key].value, atol=1e-13 * np.abs(said[key].value).max(), err_msg=key)
+    loss, grads = training.loss_and_gradient(model, params, graph, targets, WEIGHTS)
+    expected, tape_grads = oracle.loss_and_gradient(model, params, graph, targets, WEIGHTS)
+    assert loss == pytest.approx(expected, rel=1e-13)
+    assert distance(grads, tape_grads) < 1e-12
+
+
+@every_model
+def test_P43_each_term_by_itself(name):
+    """Every target alone, so that no term hides in the sum of the others."""
+    for system in ("molecules", "crystals"):
+        model, params, graph, targets = case(name, SYSTEMS[system])
+        for key, target in targets.items():
+            one = {key: target}, {key: 1.0}
+            _, grads = training.loss_and_gradient(model, params, graph, *one)
+            assert distance(grads, oracle.loss_and_gradient(model, params, graph, *one)[1]) < 1e-12
+
+
+@every_model
+def test_P42_mixed_partials_commute(name):
+    """Force v.F along u in parameters, the step in the parameters; and grad_theta E along v, the step in positions."""
+    rng, h = np.random.default_rng(1), 1e-30
+    model, params, graph, _ = case(name, SYSTEMS["mixed"])
+    u, v = map_leaves(lambda x: rng.standard_normal(x.shape), params), rng.standard_normal((graph.n_atoms, 3))
+
+    def pulled(params, graph):
+        E, pull = model.energy(params, graph)
+        dparams, dgeometry = pull(np.ones_like(E))
+        return dparams, graph.pull(dgeometry)[0]
+    dparams, _ = pulled(params, graph.at(graph.positions + 1j * h * v))
+    _, dr = pulled(map_leaves(lambda x, d: x + 1j * h * d, params, u), graph)
+    one, other = flatten(dparams).imag @ flatten(u) / h, (dr.imag * v).sum() / h
+    size = np.abs(flatten(dparams).imag / h * flatten(u)).sum()
+    assert abs(one - other) < 1e-11 * size and size > 1e-3
+
+
+@every_model
+def test_P43_gradient_of_the_loss_against_finite_differences(name):
+    """Along a random direction, in five points: 1e-8."""
+    model, params, graph, targets = case(name, SYSTEMS["crystals"])
+    rng = np.random.default_rng(2)
+    u = map_leaves(lambda x: rng.standard_normal(x.shape), params)
+    h = 1e-3 / np.sqrt((flatten(u) ** 2).sum())
+
+    def loss(k):
+        moved = map_leaves(lambda x, d: x + k * h * d, params, u)
+        return training.loss_and_gradient(model, moved, graph, targets, WEIGHTS)[0]
+    slope = (8 * (loss(1) - loss(-1)) - loss(2) + loss(-2)) / (12 * h)
+    _, grads = training.loss_and_gradient(model, params, graph, targets, WEIGHTS)
+    assert slope == pytest.approx(flatten(grads) @ flatten(u), rel=1e-8)
+
+
+def test_float32_gives_the_same_gradient_to_its_digits():
+    """complex64 with a step of 1e-15: about 100 eps of float32, no loss by the step itself."""
+    for system in SYSTEMS:
+        model, params, graph, targets = case("NequIP", SYSTEMS[system])
+        _, grads = training.loss_and_gradient(model, cast(params, np.float32), graph, targets, WEIGHTS)
+        assert {g.dtype for _, g in leaves(grads)} == {np.dtype(np.float32)}
+        assert distance(grads, oracle.loss_and_gradient(model, params, graph, targets, WEIGHTS)[1]) < 2e-4
+
+
+# --- what must be seen ----------------------------------------------------------------------------------------
+
+def test_the_oracle_sees_a_wrong_second_derivative(monkeypatch):
+    """A sigmoid whose complex extension has a wrong slope: values and forces are right, the gradient is not."""
+    from se3ref.backend import lift
+    from se3ref.nn import ops
+    model, params, graph, targets = case("SchNet", SYSTEMS["molecule"])
+    wrong = lift(ops.sigmoid, lambda x: 1.001 * ops._sigmoid(x) * (1 - ops._sigmoid(x)))
+    monkeypatch.setattr(ops, "sigmoid", wrong)
+    loss, grads = training.loss_and_gradient(model, params, graph, targets, WEIGHTS)
+    expected, tape_grads = oracle.loss_and_gradient(model, params, graph, targets, WEIGHTS)
+    assert loss == pytest.approx(expected, rel=1e-13)
+    assert distance(grads, tape_grads) > 1e-5
+
+
+def test_the_oracle_sees_a_wrong_path(monkeypatch):
+    """One coupling coefficient plus 1e-6: energies change by less than anybody would notice, more than 1e-12."""
+    from se3ref.nn import convolution
+    model, params, graph, targets = case("NequIP", SYSTEMS["triclinic"])
+
+    def almost(l2, l1, l3):
+        C = convolution.clebsch_gordan(l2, l1, l3).copy()
+        C[(0, 0, 0)] += 1e-6 * ((l2, l1, l3) == (1, 1, 2))
+        return C.reshape(-1, 2 * l3 + 1)
+    monkeypatch.setattr(convolution, "_flat", almost)
+    _, grads = training.loss_and_gradient(model, params, graph, targets, WEIGHTS)
+    assert distance(grads, oracle.loss_and_gradient(model, params, graph, targets, WEIGHTS)[1]) > 1e-9
