@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import tape
-from tape import Var, concatenate, cos, einsum, exp, put, silu, sin, sqrt, tanh, total, var
+from tape import Var, concatenate, einsum, put, silu, sin, sqrt, tanh, total, var
 
 from se3ref.so3 import clebsch_gordan
 
@@ -36,6 +36,7 @@ def loss_and_gradient(model, params, graph, targets, weights):
 
 def predict(model, params, graph):
     """energy (s,), forces (n,3), stress (s,3,3) where there are cells, dipole (s,3) where there is that head."""
+    params = _tree({path: var(x) for path, x in _leaves(params)})
     r, strain = Var(graph.positions), Var(np.zeros((graph.n_structures, 3, 3)))
     outputs = OUTPUTS[type(model).__name__](model, params, surroundings(graph, r, strain), model.heads)
     energy = put(outputs["energies"], graph.structure, (graph.n_structures,))
@@ -103,7 +104,7 @@ def of_species(model, table, near):
 
 
 def heads(model, params, near, features, names):
-    """energies (n,), and each atom's part of the dipole (n,3); features {"0e": (n,1,c), "1o": (n,3,c)}."""
+    """energies (n,), and each atom's part of the dipole (n,3); features by name: {"0e": (n,1,c), "1o": ...}."""
     def invariant(p):
         return mlp(p["mlp"], features["0e"][:, 0])[:, 0]
     energy = params["energy"]
@@ -115,7 +116,8 @@ def heads(model, params, near, features, names):
         q = tape.reshape(x - mean[near.s] + near.charge, (-1, 1))
         out["dipole"] = q * near.places
         if "vector" in params["dipole"]:
-            out["dipole"] = out["dipole"] + (features["1o"] @ params["dipole"]["vector"])[:, :, 0]
+            vector = features["1o" if model.group == "O(3)" else "1e"]
+            out["dipole"] = out["dipole"] + (vector @ params["dipole"]["vector"])[:, :, 0]
     return out
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from se3ref import backend, so3
+from se3ref import backend, so3, systems
 from tests.standin import DeviceArray, cupy_or_skip
 
 PRECISIONS = [np.float64, np.float32]
@@ -143,6 +143,21 @@ def test_to_device_and_back(monkeypatch):
     assert np.array_equal(back["a"], HOST) and np.array_equal(back["b"][1][0], HOST[1])
     assert back["c"] == "text" and back["d"] is None
     assert backend.to_numpy(HOST) is HOST
+
+
+def test_to_device_walks_dataclasses(monkeypatch):
+    """A graph crosses with its arrays and those of its blocks; slices, numbers and the class stay."""
+    monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(asarray=DeviceArray))
+    line = systems.Structure([1, 2, 3], [[0, 0, 0], [0, 0, 1], [0, 0, 2]])         # 1, 2 and 1 neighbours
+    here = systems.neighbor_graph(line, 1.5)
+    there = backend.to_device([here])[0]
+    assert type(there) is systems.Graph and there.cutoff == 1.5
+    assert isinstance(there.vec, DeviceArray) and np.array_equal(there.vec.get(), here.vec)
+    ends, middle = there.blocks
+    assert type(ends) is systems.Block and ends.count == 1 and ends.nodes.get().tolist() == [0, 2]
+    assert middle.nodes == slice(1, 2) and middle.edges == slice(1, 3)
+    back = backend.to_numpy(there)
+    assert back.blocks[0].edges.tolist() == [0, 3] and np.array_equal(back.positions, line.positions)
 
 
 def test_without_cupy_to_device_says_what_to_install(monkeypatch):

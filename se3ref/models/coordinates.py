@@ -61,8 +61,7 @@ class Coordinates(Model):
         for k in range(self.layers):
             params[f"layer{k}"] = {"before": normal(rng, c, c), "filter": init_mlp(rng, sizes),
                                    "after": init_mlp(rng, [c, c, c])}
-        params["tensors"] = {str(irrep): normal(rng, c, irrep.dim * c) for irrep in self._tensors}
-        return params
+        return params | {str(irrep): normal(rng, c, irrep.dim * c) for irrep in self._tensors}
 
     @property
     def _tensors(self):
@@ -76,22 +75,21 @@ class Coordinates(Model):
         for k in range(self.layers):
             h, pull_layer = self._layer(params[f"layer{k}"], h, x, graph)
             pulls.append(pull_layer)
-        features = {irrep: (h @ params["tensors"][str(irrep)]).reshape(len(h), irrep.dim, -1)
-                    for irrep in self._tensors}
+        tensors = {irrep: (h @ params[str(irrep)]).reshape(len(h), irrep.dim, -1) for irrep in self._tensors}
 
         def pull(dfeatures):
-            dparams, dx = {"tensors": {}}, 0
+            dparams, dx = {}, 0
             dh = dfeatures[SCALAR][:, 0] if SCALAR in dfeatures else np.zeros_like(h)
             for irrep in self._tensors:
                 d = dfeatures[irrep].reshape(len(h), -1)
-                dparams["tensors"][str(irrep)] = h.T @ d
-                dh = dh + d @ params["tensors"][str(irrep)].T
+                dparams[str(irrep)] = h.T @ d
+                dh = dh + d @ params[str(irrep)].T
             for k in reversed(range(self.layers)):
                 dparams[f"layer{k}"], dh, dx_k = pulls[k](dh)
                 dx = dx + dx_k
             dparams |= {"embedding": atoms.one_hot.T @ dh, "positions": graph.positions.T @ dh}
             return dparams, {"vec": pull_x(dx), "positions": dh @ params["positions"].T}
-        return {SCALAR: h[:, None]} | features, pull
+        return {SCALAR: h[:, None]} | tensors, pull
 
     def _edges(self, vec):
         """What filters are made of: radial basis, and components times the envelope, (e,3) -> (e,basis+3)."""

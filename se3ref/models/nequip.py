@@ -62,20 +62,25 @@ class NequIP(Model):
         """{Irrep: channels} of the last layer: only what the heads read."""
         return {irrep: c for irrep, c in self.features.items() if irrep in self.irreps_read}
 
-    def _layer_channels(self):
-        """For each layer, {Irrep: channels} that come in and go out."""
-        first = {SCALAR: self.features[SCALAR]}
-        between = [first, *[self.features] * (self.layers - 1), self.channels_out]
-        return list(zip(between[:-1], between[1:], strict=True))
+    def _plan(self):
+        """For each layer, {Irrep: channels} that come in, that go out, and the paths: irreps appear as paths reach them.
 
-    def _paths(self, come, go):
-        return paths(tuple(come), self.lmax, tuple(go), self.group)
+        From scalars, harmonics make tensors of natural parity; a pseudovector takes a second layer.
+        """
+        plan, come = [], {SCALAR: self.features[SCALAR]}
+        for k in range(self.layers):
+            wanted = self.features if k < self.layers - 1 else self.channels_out
+            terms = paths(tuple(come), self.lmax, tuple(wanted), self.group)
+            go = {irrep: c for irrep, c in wanted.items() if irrep in come or any(irrep == path.y for path in terms)}
+            plan.append((come, go, terms))
+            come = go
+        return plan
 
     def init_trunk(self, rng):
         """Parameters of the embedding and of the layers."""
         S, params = len(self.species), {"embedding": rng.standard_normal((len(self.species), self.features[SCALAR]))}
-        for k, (come, go) in enumerate(self._layer_channels()):
-            terms, wanted = self._paths(come, go), gate_channels(go)
+        for k, (come, go, terms) in enumerate(self._plan()):
+            wanted = gate_channels(go)
             params[f"layer{k}"] = {
                 "before": init_linear(rng, come, come),
                 "radial": init_mlp(rng, [self.basis, *self.hidden, weight_count(terms, come)]),
@@ -91,8 +96,8 @@ class NequIP(Model):
         B, pull_B = radial_basis(r, self.cutoff, self.basis)
         Y, pull_Y = spherical_harmonics_and_pull(self.lmax, graph.vec)
         h = {SCALAR: (atoms.one_hot @ params["embedding"])[:, None]}
-        for k, (come, go) in enumerate(self._layer_channels()):
-            h, pull_layer = self._layer(params[f"layer{k}"], h, B, Y, atoms, self._paths(come, go))
+        for k, (_, _, terms) in enumerate(self._plan()):
+            h, pull_layer = self._layer(params[f"layer{k}"], h, B, Y, atoms, terms)
             pulls.append(pull_layer)
 
         def pull(dh):

@@ -11,8 +11,10 @@ EPS = np.finfo(np.float64).eps
 WEIGHTS = {"energy": 1.0, "forces": 2.0, "stress": 50.0, "dipole": 3.0, "charges": 0.5, "polarizability": 0.1,
            "direct_forces": 0.3}
 CASES = {
-    "energy": ("molecules", ["energy"]), "forces": ("molecules", ["forces"]),
-    "energy and forces": ("molecules", ["energy", "forces"]), "everything": ("crystals", ["energy", "forces", "stress"]),
+    "energy": ("molecules", ["energy"]),
+    "forces": ("molecules", ["forces"]),
+    "energy and forces": ("molecules", ["energy", "forces"]),
+    "everything": ("crystals", ["energy", "forces", "stress"]),
     "dipole": ("molecules", ["dipole", "charges"]), "all heads": ("molecules", ["energy", "forces", "dipole",
                                                                              "polarizability", "direct_forces"]),
 }
