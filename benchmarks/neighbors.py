@@ -1,8 +1,8 @@
 """The cases of neighbourhoods: lists and graphs of liquids and of a crystal; beside vesin and matscipy.
 
-Peers are imported inside the functions that measure them, so that a missing one costs only its own rows.  Their work
-is the list of pairs (i, j, shift, vector) in their own order; that of "neighbour list" here is the same, sorted, and
-that of "neighbour graph" is the list with the map of reversed edges and the blocks as well.
+Peers are imported inside the functions that measure them, so that a missing one costs only its own rows.  Their
+work is the list of pairs (i, j, shift, vector) in an order of their own; that of "neighbour list" here is the same,
+sorted, and that of "neighbour graph" is the list with the map of reversed edges and the blocks as well.
 """
 
 import functools
@@ -29,12 +29,12 @@ def cases():
 
 
 def crystal():
-    """One atom in the primitive fcc cell of copper; its 12 nearest shells, 248 images, within the second number."""
+    """One atom in the primitive fcc cell of copper, and a cutoff (as `liquid`): 248 of its images are within."""
     return Structure([29], np.zeros((1, 3)), 1.8075 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]), True), 9.0
 
 
 def liquid(n):
-    """n atoms at 0.1 per cubic angstrom in a triclinic cell, on a shaken lattice in random order."""
+    """n atoms at 0.1 per cubic angstrom in a triclinic cell, shaken from a lattice, in random order."""
     rng = np.random.default_rng(n)
     m = int(np.ceil(n ** (1 / 3)))
     sites = rng.permutation(np.stack(np.meshgrid(*[np.arange(m)] * 3), -1).reshape(-1, 3))[:n]

@@ -123,32 +123,89 @@ def heads(model, params, near, features, names):
 
 # --- models ---------------------------------------------------------------------------------------------------
 
+def messages(h, w, Y, near, model, wanted):
+    """Equation (1) of nn/convolution.py before the sum: {irrep: [C . (Y_ij (x) (w_ij * h_j)) (e,2l+1,c), by path]}."""
+    out, start = {}, 0
+    for (l1, p1), x in sorted(h.items()):
+        for l2 in range(model.lmax + 1):
+            p = p1 * (-1) ** l2 if model.group == "O(3)" else 1
+            for l3 in range(abs(l1 - l2), l1 + l2 + 1):
+                if (l3, p) in wanted:
+                    C, own = clebsch_gordan(l2, l1, l3), w[:, start:start + x.shape[2]]
+                    out.setdefault((l3, p), []).append(einsum("abm,ea,ec,ebc->emc", C, Y[l2], own, x[near.j]))
+                    start += x.shape[2]
+    assert start == w.shape[1]
+    return out
+
+
+def linear(params, h):
+    return {t: x @ params[_name(t)] for t, x in h.items() if _name(t) in params}
+
+
+def add_self(model, params, y, h, near):
+    """y_i + h_i W, W by species."""
+    y = dict(y)
+    for t, x in h.items():
+        if _name(t) in params:
+            own = einsum("nmc,ncd->nmd", x, of_species(model, params[_name(t)], near))
+            y[t] = y[t] + own if t in y else own
+    return y
+
+
 def nequip(model, params, near, names):
     """Convolution, gate, self-interaction by species: the three lines of models/nequip.py."""
     trunk, B, Y = params["trunk"], basis(near.r, model.cutoff, model.basis), harmonics(near.u)
     h = {(0, 1): tape.reshape(of_species(model, trunk["embedding"], near), (near.n, 1, -1))}
     for k in range(model.layers):
         layer = trunk[f"layer{k}"]
-        w, a = mlp(layer["radial"], B), {t: x @ layer["before"][_name(t)] for t, x in h.items()}
-        m, start = {}, 0
         wanted = {_irrep(name) for name in (*layer["after"], *layer["self"])}
-        for (l1, p1), x in sorted(a.items()):
-            for l2 in range(model.lmax + 1):
-                p = p1 * (-1) ** l2 if model.group == "O(3)" else 1
-                for l3 in range(abs(l1 - l2), l1 + l2 + 1):
-                    if (l3, p) in wanted:
-                        C, c = clebsch_gordan(l2, l1, l3), x.shape[2]
-                        message = einsum("abm,ea,ec,ebc->emc", C, Y[l2], w[:, start:start + c], x[near.j])
-                        m.setdefault((l3, p), []).append(near.gather(message))
-                        start += c
-        assert start == w.shape[1]
-        y = {t: concatenate(parts, 2) @ layer["after"][_name(t)] / math.sqrt(model.neighbors) for t, parts in m.items()}
-        for t, x in h.items():
-            if _name(t) in layer["self"]:
-                own = einsum("nmc,ncd->nmd", x, of_species(model, layer["self"][_name(t)], near))
-                y[t] = y[t] + own if t in y else own
-        h = gate(y)
+        m = messages(linear(layer["before"], h), mlp(layer["radial"], B), Y, near, model, wanted)
+        m = {t: near.gather(concatenate(parts, 2)) for t, parts in m.items()}
+        y = {t: x / math.sqrt(model.neighbors) for t, x in linear(layer["after"], m).items()}
+        h = gate(add_self(model, layer["self"], y, h, near))
     return heads(model, params["heads"], near, {_name(t): x for t, x in h.items()}, names)
+
+
+def se3_transformer(model, params, near, names):
+    """The lines of models/se3_transformer.py; keys and values are built, the softmax is written out."""
+    trunk, B, Y = params["trunk"], basis(near.r, model.cutoff, model.basis), harmonics(near.u)
+    u = tape.reshape(envelope(near.r, model.cutoff), (-1, 1))
+    h = {(0, 1): tape.reshape(of_species(model, trunk["embedding"], near), (near.n, 1, -1))}
+    for k in range(model.layers):
+        p = trunk[f"layer{k}"]
+        x = {t: layer_norm(p["norm"][_name(t)], y) for t, y in h.items()}
+        q, keys = linear(p["query"], x), linear(p["key"], {(0, 1): x[0, 1]})
+        w, split = mlp(p["radial"], B), model.channels * len(q)                      # a key of each degree of q
+        keys = messages(keys, w[:, :split], Y, near, model, set(q))
+        s, d = 0.0, 0
+        for t, parts in keys.items():
+            product = total(q[t][near.i] * concatenate(parts, 2), 1)                 # (e, channels)
+            s = s + total(tape.reshape(product, (len(near.i), model.attention_heads, -1)), 2)
+            d += q[t].shape[1] * q[t].shape[2] / model.attention_heads
+        e = u * tape.exp(s / math.sqrt(d))
+        a = e / near.gather(e)[near.i]
+        wanted = {_irrep(name) for name in (*p["after"], *p["self"])}
+        values = messages(linear(p["value"], x), w[:, split:], Y, near, model, wanted)
+        values = {t: concatenate([attended(a, part) for part in parts], 2) for t, parts in values.items()}
+        y = linear(p["after"], {t: math.sqrt(model.neighbors) * near.gather(v) for t, v in values.items()})
+        h = gate(add_self(model, p["self"], y, x, near))
+    return heads(model, params["heads"], near, {_name(t): x for t, x in h.items()}, names)
+
+
+def attended(a, v):
+    """a (e,heads) on the channels of its head, v (e,m,c)."""
+    heads = a.shape[1]
+    split = tape.reshape(v, (*v.shape[:2], heads, v.shape[2] // heads))
+    return tape.reshape(einsum("eh,emhc->emhc", a, split), v.shape)
+
+
+def layer_norm(params, x):
+    """x / sqrt(sum_mc x^2 / c + 1e-6), scaled; scalars without their mean, and with an offset."""
+    if "offset" in params:
+        x = x - tape.reshape(total(x, 2), (*x.shape[:2], 1)) / x.shape[2]
+    rms = sqrt(total(total(x * x, 2), 1) / x.shape[2] + 1e-6)
+    y = params["scale"] * (x / tape.reshape(rms, (-1, 1, 1)))
+    return y + params["offset"] if "offset" in params else y
 
 
 def gate(y):
@@ -222,11 +279,12 @@ def coordinates(model, params, near, names):
         p = trunk[f"layer{k}"]
         h = h + mlp(p["after"], near.gather(mlp(p["filter"], x) * (h @ p["before"])[near.j]) / N)
     features = {name: tape.reshape(h @ W, (near.n, 2 * int(name[0]) + 1, -1))
-                for name, W in trunk.get("tensors", {}).items()}
+                for name, W in trunk.items() if name[0].isdigit()}
     return heads(model, params["heads"], near, {"0e": tape.reshape(h, (near.n, 1, -1)), **features}, names)
 
 
-OUTPUTS = {"NequIP": nequip, "SchNet": schnet, "PaiNN": painn, "EGNN": egnn, "Coordinates": coordinates}
+OUTPUTS = {"NequIP": nequip, "SchNet": schnet, "PaiNN": painn, "EGNN": egnn, "SE3Transformer": se3_transformer,
+           "Coordinates": coordinates}
 
 
 def _leaves(params, prefix=()):

@@ -7,6 +7,7 @@ from se3ref.models.model import Evaluation, Model, evaluate, evaluate_graph
 from se3ref.models.nequip import NequIP
 from se3ref.models.painn import PaiNN
 from se3ref.models.schnet import SchNet
+from se3ref.models.se3_transformer import SE3Transformer
 
-__all__ = ["Coordinates", "EGNN", "Evaluation", "Model", "NequIP", "PaiNN", "SchNet", "evaluate",
-           "evaluate_graph", "load", "save", "shipped"]
+__all__ = ["Coordinates", "EGNN", "Evaluation", "Model", "NequIP", "PaiNN", "SE3Transformer", "SchNet",
+           "evaluate", "evaluate_graph", "load", "save", "shipped"]

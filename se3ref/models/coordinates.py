@@ -21,8 +21,6 @@ import math
 
 import numpy as np
 
-import numpy as np
-
 from se3ref.models.heads import RANK2, SCALAR
 from se3ref.models.model import Model
 from se3ref.nn.linear import init_mlp, mlp
@@ -57,10 +55,11 @@ class Coordinates(Model):
     def init_trunk(self, rng):
         """Parameters of the embedding, of the layers, and of a linear map for each irrep but 0e that a head reads."""
         c, sizes = self.channels, [self.basis + 3, *self.hidden, self.channels]
-        params = {"embedding": rng.standard_normal((len(self.species), c)), "positions": normal(rng, 3, c)}
+        params = {"embedding": rng.standard_normal((len(self.species), c)), "positions": 0.1 * normal(rng, 3, c)}
         for k in range(self.layers):
-            params[f"layer{k}"] = {"before": normal(rng, c, c), "filter": init_mlp(rng, sizes),
-                                   "after": init_mlp(rng, [c, c, c])}
+            after = init_mlp(rng, [c, c, c])
+            after["1"] *= 0.3                                  # residuals start small beside what they are added to
+            params[f"layer{k}"] = {"before": normal(rng, c, c), "filter": init_mlp(rng, sizes), "after": after}
         return params | {str(irrep): normal(rng, c, irrep.dim * c) for irrep in self._tensors}
 
     @property

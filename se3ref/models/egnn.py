@@ -16,7 +16,7 @@ In a crystal all images of an atom move alike: with displacements d_i, the edge 
 vec_ij + d_j - d_i.
 
 Source: Satorras, Hoogeboom, Welling, E(n) Equivariant Graph Neural Networks, ICML 2021, section 3; B stands for the
-edge attributes a_ij there.  The perceptrons have no biases here.
+edge attributes a_ij there, and the residual of (6) is in its appendix.  The perceptrons have no biases here.
 """
 
 import dataclasses
@@ -54,15 +54,16 @@ class EGNN(Model):
         return {SCALAR: self.channels, self.vector: 1}
 
     def init_trunk(self, rng):
-        """Parameters of the embedding and of the layers; the first steps of the places are small."""
+        """Parameters of the embedding and of the layers."""
         c = self.channels
         params = {"embedding": rng.standard_normal((len(self.species), c))}
         for k in range(self.layers):
-            step = init_mlp(rng, [c, c, 1])
+            step, scalars = init_mlp(rng, [c, c, 1]), init_mlp(rng, [2 * c, c, c])
+            step["1"] *= 0.1                                   # places stay close at first: about 0.1 angstrom
+            scalars["1"] *= 0.3                                # residuals start small beside what they are added to
             params[f"layer{k}"] = {
                 "receiver": normal(rng, c, c), "sender": normal(rng, c, c), "edge": normal(rng, 1 + self.basis, c),
-                "message": 1.7 * normal(rng, c, c), "step": {**step, "1": 0.1 * step["1"]},
-                "scalars": init_mlp(rng, [2 * c, c, c]),
+                "message": 1.7 * normal(rng, c, c), "step": step, "scalars": scalars,
             }
         return params
 

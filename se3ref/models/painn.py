@@ -13,9 +13,9 @@ Then each atom by itself, with matrices U, V that mix channels and a perceptron 
     s_i <- s_i + a1 + a2 (U v_i).(V v_i)
     v_i <- v_i + a3 U v_i                                                                             (4)
 
-Vectors meet scalars only as lengths and inner products, scalars meet vectors only as factors: equivariant by
-construction.  It is a tensor-field convolution with the paths 0x0->0, 1x0->1 and 0x1->1; of the others, the inner
-product 1x1->0 is left to the update, and there is no cross product.
+Scalars see vectors only by lengths (smooth ones, `ops.norms`) and inner products, vectors see scalars only as
+factors: equivariant by construction.  It is a tensor-field convolution with the paths 0x0->0, 1x0->1 and 0x1->1; of
+the others, the inner product 1x1->0 is left to the update, and there is no cross product.
 
 Source: Schuett, Unke, Gastegger, PaiNN, ICML 2021, section 3.  Here as there, but for two things: the perceptrons
 have no biases, and the basis carries a polynomial envelope instead of a cosine, for a smoother end at the cutoff.
@@ -62,8 +62,9 @@ class PaiNN(Model):
         params = {"embedding": rng.standard_normal((len(self.species), c))}
         for k in range(self.layers):
             params[f"message{k}"] = {"phi": init_mlp(rng, [c, c, 3 * c]), "filter": normal(rng, self.basis, 3 * c)}
-            params[f"update{k}"] = {"U": normal(rng, c, c), "V": normal(rng, c, c),
-                                    "a": init_mlp(rng, [2 * c, c, 3 * c])}
+            a = init_mlp(rng, [2 * c, c, 3 * c])
+            a["1"] *= 0.3                                      # updates start small beside what they are added to
+            params[f"update{k}"] = {"U": normal(rng, c, c), "V": normal(rng, c, c), "a": a}
         return params
 
     def trunk(self, params, atoms):
@@ -80,8 +81,8 @@ class PaiNN(Model):
             pulls.append((pull_message, pull_update))
 
         def pull(dfeatures):
-            ds = dfeatures[SCALAR][:, 0]
-            dv = dfeatures.get(self.vector, np.zeros_like(v))
+            ds = dfeatures[SCALAR][:, 0] if SCALAR in dfeatures else np.zeros_like(s)
+            dv = dfeatures[self.vector] if self.vector in dfeatures else np.zeros_like(v)
             dparams, dB, du = {}, 0, 0
             for k in reversed(range(self.layers)):
                 pull_message, pull_update = pulls[k]

@@ -6,9 +6,9 @@ One interaction block, with features h_i (c numbers that turn under nothing) and
     m_i  = sum_j  w_ij * (h_j W) / sqrt(N)                the continuous-filter convolution; N: typical neighbours
     h_i <- h_i + mlp(m_i)                                 atomwise layers, and the residual
 
-The features start as a row of the embedding, chosen by species.  An atom sees distances only: all that a message
-says of angles it says by the sums of several layers, which is why SchNet wants more of them than others, and there
-are environments that it cannot tell apart with any number.
+The features start as a row of the embedding, chosen by species.  An atom sees the distances to its neighbours and
+not the angles between them: those it must gather from distances among the neighbours, a layer later.  Where these
+are beyond the cutoff it is blind: a hexagon of atoms and two triangles with the same edges are one to it, at any depth.
 
 Source: Schuett, Sauceda, Kindermans, Tkatchenko, Mueller, SchNet, J. Chem. Phys. 148 (2018) 241722.  Here as there,
 but for three things: the activation is silu instead of the shifted softplus, as everywhere in this library; the
@@ -56,8 +56,10 @@ class SchNet(Model):
         c = self.channels
         params = {"embedding": rng.standard_normal((len(self.species), c))}
         for k in range(self.layers):
+            after = init_mlp(rng, [c, c, c])
+            after["1"] *= 0.5                                  # residuals start small beside what they are added to
             params[f"layer{k}"] = {"before": normal(rng, c, c), "filter": init_mlp(rng, [self.basis, *self.hidden, c]),
-                                   "after": init_mlp(rng, [c, c, c])}
+                                   "after": after}
         return params
 
     def trunk(self, params, atoms):

@@ -1,4 +1,4 @@
-"""Atoms and what surrounds them: structures, their graphs of neighbours, and the sets of molecules of the library."""
+"""Atoms and what surrounds them: structures, graphs of neighbours, the sets of molecules of the library."""
 
 from se3ref.systems import datasets
 from se3ref.systems.graph import Block, Graph, join, neighbor_graph

@@ -1,4 +1,4 @@
-"""The graph of a structure, or of many: edges from every atom to its neighbours, and the sums that run over them."""
+"""The graph of a structure, or of many: edges between neighbours, and the sums that run over them."""
 
 import math
 from dataclasses import dataclass, replace

@@ -1,16 +1,15 @@
 """Who is near whom: every pair of atoms, periodic images included, that is nearer than the cutoff.
 
-Geometry on plain arrays, at a cost linear in the number of atoms.  The steps: choose short lattice vectors, bring
-every atom into one cell, place around it the images that the cutoff can reach, let a k-d tree find the pairs.  The
-tree's coordinates are rounded otherwise than the vectors of the graph, so it searches a little too far, and pairs
-within rounding of the cutoff are decided by those vectors: for them the list is exact.
+Geometry on plain arrays, at a cost linear in the number of atoms (but for one sort).  The steps: choose short
+lattice vectors, bring every atom into one cell, place around it the images that the cutoff can reach, let a k-d
+tree find the pairs.  The tree's coordinates are rounded otherwise than the vectors of the graph, so it searches a
+little too far, and pairs within rounding of the cutoff are decided by those vectors: for them the list is exact.
 """
 
 import math
 from numbers import Real
 
 import numpy as np
-from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from se3ref.backend import real_dtype
@@ -29,19 +28,19 @@ def neighbor_list(positions, cell, pbc, cutoff):
     """
     home, atom, shift, margin = _images(positions, cell, pbc, cutoff)
     inside = positions - home @ cell
-    near = cKDTree(inside).sparse_distance_matrix(cKDTree(inside[atom] + shift @ cell), cutoff + margin,
-                                                  output_type="ndarray")
+    tree, images = cKDTree(inside), cKDTree(inside[atom] + shift @ cell)
+    near = tree.sparse_distance_matrix(images, cutoff + margin, output_type="ndarray")
     i, image = near["i"], near["j"]
     itself = np.flatnonzero(~shift.any(1))                      # (n,) the image of each atom that is the atom
     keep = image != itself[i]
-    shift -= home[atom]                                         # for an edge to i, of atoms as given: + home[i]
+    shift -= home[atom]                                         # between atoms as given: this, and + home[i]
 
     close = np.flatnonzero(near["v"] > cutoff - margin)
-    i_, image_ = i[close], image[close]
-    vec = edge_vectors(positions, i_, atom[image_], shift[image_] + home[i_], cell)
-    keep[close] &= lengths(vec) < cutoff
+    i_close, image_close = i[close], image[close]
+    shifts = shift[image_close] + home[i_close]
+    keep[close] &= lengths(edge_vectors(positions, i_close, atom[image_close], shifts, cell)) < cutoff
 
-    i, image = _sorted_pairs(i[keep], image[keep], (len(positions), len(atom)))
+    i, image = np.divmod(np.sort(i[keep] * len(atom) + image[keep]), len(atom))
     shifts = np.take(shift, image, axis=0)
     shifts += np.take(home, i, axis=0)
     return i, np.take(atom, image), shifts
@@ -50,9 +49,9 @@ def neighbor_list(positions, cell, pbc, cutoff):
 def edge_vectors(positions, receivers, senders, shifts, cell, structure=None):
     """vec = (r_j - r_i) + shift @ cell, (e,3), of receiver i and sender j.
 
-    cell (3,3), or (s,3,3) of many structures, with structure (n,) telling which is each atom's.  Differences first,
-    then the lattice vectors one by one: rounding is then blind to the sign, and the same edge from the other end is
-    -vec to the last bit.  Analytic: positions and cell may be complex.
+    cell (3,3), or (s,3,3) of many structures, with structure (n,) telling which is each atom's.  Differences
+    first, then the lattice vectors one by one: rounding is then blind to the sign, and the same edge from the
+    other end is -vec to the last bit.  Analytic: positions and cell may be complex.
     """
     vec = np.take(positions, senders, axis=0) - np.take(positions, receivers, axis=0)
     if not shifts.any():
@@ -81,7 +80,7 @@ def _images(positions, cell, pbc, cutoff):
     """The atoms of one cell and their images within reach; all shifts in the lattice vectors as given.
 
     home (n,3): positions - home @ cell lies in one cell of the short vectors
-    atom (a,), shift (a,3): the images, at positions[atom] - home[atom] + shift @ cell, by atom, then shift
+    atom (a,), shift (a,3): the images, at positions[atom] + (shift - home[atom]) @ cell, by atom, then shift
     margin: no coordinate or distance is rounded by more, angstrom
     """
     lattice = cell[pbc]
@@ -93,7 +92,7 @@ def _images(positions, cell, pbc, cutoff):
 
     home = home.astype(np.int64)
     atom, step = _copies((positions - home @ (U @ lattice)) @ dual, reach)
-    in_cell = np.zeros((len(lattice), 3), np.int64)
+    in_cell = np.zeros((len(lattice), 3), np.int64)             # the short vectors in the given ones
     in_cell[:, pbc] = U
     shift = step @ in_cell
     order = np.lexsort((*shift.T[::-1], atom))
@@ -101,7 +100,7 @@ def _images(positions, cell, pbc, cutoff):
 
 
 def _short_basis(lattice):
-    """(U, dual): short vectors a = U @ lattice (k,3), U integers of determinant +-1; their dual (3,k), a @ dual = 1.
+    """(U, dual): short vectors a = U @ lattice (k,3), U integer of determinant +-1; dual (3,k), a @ dual = 1.
 
     In a skewed cell the planes of the lattice lie close, and the cutoff would reach across many of them.  Each
     vector in turn is moved by the lattice vector nearest to its projection on the others, as long as it shrinks.
@@ -125,22 +124,22 @@ def _short_basis(lattice):
 def _check_images_apart(short, lattice):
     shortest = np.sqrt((short * short).sum(1).min())
     if shortest < COINCIDENT:
-        raise ValueError(f"atoms coincide with their own images: the lattice repeats after {shortest:.2g} angstrom, "
-                         f"less than {COINCIDENT}; its periodic vectors are {lattice.tolist()}: check that lengths "
-                         f"are in angstrom, or set pbc=False along the short one")
+        raise ValueError(f"atoms coincide with their own images: the lattice repeats after {shortest:.2g} "
+                         f"angstrom, less than {COINCIDENT}; its periodic vectors are {lattice.tolist()}: check "
+                         f"that lengths are in angstrom, or set pbc=False along the short one")
 
 
 def _margin(extent, cutoff):
-    """A bound on the rounding of coordinates up to `extent`: some ten operations, each by half an eps at most."""
+    """A bound on the rounding of coordinates up to `extent`: some twenty operations, each by at most eps/2."""
     margin = 32 * np.finfo(np.float64).eps * extent
     if margin > cutoff / 100:
-        raise ValueError(f"coordinates up to {extent:.2g} angstrom are rounded by up to {margin:.2g}, too coarse for "
-                         f"a cutoff of {cutoff:g}: move the atoms near the origin, and into the cell")
+        raise ValueError(f"positions and lattice translations up to {extent:.2g} angstrom are rounded by up to "
+                         f"{margin:.2g}, too coarse for a cutoff of {cutoff:g}: move the atoms near the origin")
     return margin
 
 
 def _copies(s, reach):
-    """(atom (a,), step (a,k)): every copy s[atom] + step that is within `reach` (k,) of the range of all s (n,k)."""
+    """(atom (a,), step (a,k)): all copies s[atom] + step within `reach` (k,) of the range of s (n,k)."""
     atom, step = np.arange(len(s)), np.zeros(s.shape, np.int64)
     for axis, width in enumerate(reach + 1e-3):                 # s is rounded: a little wider
         low, high = s[:, axis].min(), s[:, axis].max()
@@ -151,9 +150,3 @@ def _copies(s, reach):
         atom, step = atom[copy], step[copy]
         step[:, axis] = t[chosen]
     return atom, step
-
-
-def _sorted_pairs(i, j, shape):
-    """Pairs of indices sorted by i, then j: the order of the entries of a sparse matrix, at linear cost."""
-    matrix = csr_array((np.ones(len(i), bool), (i, j)), shape=shape)
-    return np.repeat(np.arange(shape[0]), np.diff(matrix.indptr)), matrix.indices.astype(np.int64)

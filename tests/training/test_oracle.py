@@ -26,6 +26,7 @@ MODELS = {
     "SchNet": (models.SchNet, dict(channels=4, layers=3)),
     "PaiNN": (models.PaiNN, dict(channels=4, layers=2)),
     "EGNN": (models.EGNN, dict(channels=4, layers=2)),
+    "SE3Transformer": (models.SE3Transformer, dict(lmax=2, channels=4, attention_heads=2, layers=2, hidden=(5,))),
     "Coordinates": (models.Coordinates, dict(channels=4, layers=2, hidden=(5,))),
 }
 every_model = pytest.mark.parametrize("name", MODELS)

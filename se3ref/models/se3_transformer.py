@@ -1,0 +1,185 @@
+r"""SE(3)-Transformer: attention with invariant weights over equivariant values, on features of every degree up to lmax.
+
+One layer with features h, directions Y, radial basis B, envelope u and species z; C. is the coupling of the
+convolution, and all W mix channels:
+
+    x = layer_norm(h)     (w^K_ij, w^V_ij) = mlp(B(r_ij))
+    q_i  = x_i W^Q                                        the query of the receiver
+    k_ij = C. (Y_ij (x) (w^K_ij * (x_j W^K)))             the key of the edge
+    v_ij = C. (Y_ij (x) (w^V_ij * (x_j W^V)))             its value
+    a_ij = u_ij exp(<q_i, k_ij> / sqrt(d)) / sum_k u_ik exp(<q_i, k_ik> / sqrt(d))       for each head
+    h_i <- gate( sqrt(N) sum_j a_ij v_ij W^O + x_i W_z )
+
+sqrt(N), N the typical number of neighbours, undoes what a mean does to the size of values that differ at random.
+The features start as one scalar per channel that depends on the species alone.
+
+Source: Fuchs, Worrall, Fischer, Welling, SE(3)-Transformers, NeurIPS 2020, section 3.2.  As there: queries, keys and
+values, the kernels of Tensor Field Networks in k and v, an inner product over all degrees, the softmax, its heads,
+and a term of self-interaction.  Different here: the envelope u, in a_ij and in B, so that forces are smooth where a
+neighbour leaves; keys made of the scalars of the sender only, which cost a seventh of keys made of everything and
+learned ethanol no worse; radial weights for each channel, between matrices, instead of one for each pair of channels
+(as in NequIP); gates, where the paper has activations of norms; W_z by species.
+
+A weighted mean cannot count: by its messages alone, an atom among four equal neighbours is an atom beside one.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from se3ref.models.heads import SCALAR
+from se3ref.models.model import Model
+from se3ref.nn.attention import attend, attention_logits, attention_weights
+from se3ref.nn.convolution import output_channels, paths, weight_count
+from se3ref.nn.gate import gate_channels, gated, init_layer_norm, layer_norm
+from se3ref.nn.linear import init_linear, init_linear_by_species, init_mlp, linear_map, linear_map_by_species, mlp
+from se3ref.nn.ops import lengths
+from se3ref.nn.params import add_trees
+from se3ref.nn.radial import envelope, radial_basis
+from se3ref.so3 import Irrep
+from se3ref.so3.harmonics import spherical_harmonics_and_pull
+
+
+@dataclasses.dataclass(frozen=True)
+class SE3Transformer(Model):
+    """SE(3)-Transformer: attention.  Every field but species and cutoff has a default.
+
+    lmax: the highest degree of harmonics and features; channels: of each degree, in natural parity; layers: of
+    attention; attention_heads: how many share the channels, a divisor of them.  group: "O(3)" or "SO(3)", where
+    everything is labelled even and mirror images may differ.  basis, hidden: Bessel functions, and hidden sizes of
+    the radial perceptrons.  neighbors: N above.
+    """
+    lmax: int = dataclasses.field(default=2, kw_only=True)
+    channels: int = dataclasses.field(default=16, kw_only=True)
+    layers: int = dataclasses.field(default=3, kw_only=True)
+    attention_heads: int = dataclasses.field(default=4, kw_only=True)
+    group: str = dataclasses.field(default="O(3)", kw_only=True)
+    basis: int = dataclasses.field(default=8, kw_only=True)
+    hidden: tuple = dataclasses.field(default=(32, 32), kw_only=True)
+    neighbors: float = dataclasses.field(default=12.0, kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.attention_heads < 1 or self.channels % self.attention_heads:
+            raise ValueError(f"attention_heads divide the channels evenly; got {self.attention_heads} heads for "
+                             f"{self.channels} channels")
+
+    @property
+    def features(self):
+        """{Irrep: channels} between the layers."""
+        return {Irrep(l, (-1) ** l if self.group == "O(3)" else 1): self.channels for l in range(self.lmax + 1)}
+
+    @property
+    def irreps_available(self):
+        """What heads may read."""
+        return set(self.features)
+
+    @property
+    def channels_out(self):
+        """{Irrep: channels} of the last layer: only what the heads read."""
+        return {irrep: c for irrep, c in self.features.items() if irrep in self.irreps_read}
+
+    def _layer_channels(self):
+        """For each layer, {Irrep: channels} that come in and go out."""
+        first = {SCALAR: self.channels}
+        between = [first, *[self.features] * (self.layers - 1), self.channels_out]
+        return list(zip(between[:-1], between[1:], strict=True))
+
+    def _paths(self, come, go):
+        """The paths of the values, and those of the keys, which end in irreps that the receiver has."""
+        return (paths(tuple(come), self.lmax, tuple(go), self.group),
+                paths((SCALAR,), self.lmax, tuple(come), self.group))
+
+    def init_trunk(self, rng):
+        """Parameters of the embedding and of the layers."""
+        params = {"embedding": rng.standard_normal((len(self.species), self.channels))}
+        for k, (come, go) in enumerate(self._layer_channels()):
+            params[f"layer{k}"] = self._init_layer(rng, come, go)
+        return params
+
+    def _init_layer(self, rng, come, go):
+        (values, keys), scalars, wanted = self._paths(come, go), {SCALAR: self.channels}, gate_channels(go)
+        return {
+            "norm": init_layer_norm(come),
+            "query": init_linear(rng, come, output_channels(keys, scalars)),
+            "key": init_linear(rng, come, scalars),
+            "value": init_linear(rng, come, come),
+            "radial": init_mlp(rng, [self.basis, *self.hidden,
+                                     weight_count(keys, scalars) + weight_count(values, come)]),
+            "after": init_linear(rng, output_channels(values, come), wanted),
+            "self": init_linear_by_species(rng, len(self.species), come, wanted),
+        }
+
+    def attention(self, params, graph):
+        """What each atom looks at: for each layer, the weights a_ij (e, attention_heads), of the edges of the graph.
+
+        They are invariant, positive, and sum to 1 over the neighbours of an atom.
+        """
+        return self._layers(params["trunk"], self._atoms(graph))[2]
+
+    def trunk(self, params, atoms):
+        """Features {Irrep: (n,2l+1,c)} of `channels_out`, and pull(dfeatures) -> dparams, dgeometry."""
+        return self._layers(params, atoms)[:2]
+
+    def _layers(self, params, atoms):
+        """`trunk`, and the attention weights of every layer."""
+        vec, pulls, weights = atoms.graph.vec, [], []
+        r, pull_r = lengths(vec)
+        u, pull_u = envelope(r, self.cutoff)
+        B, pull_B = radial_basis(r, self.cutoff, self.basis)
+        Y, pull_Y = spherical_harmonics_and_pull(self.lmax, vec)
+        h = {SCALAR: (atoms.one_hot @ params["embedding"])[:, None]}
+        for k, channels in enumerate(self._layer_channels()):
+            h, pull_layer, a = self._layer(params[f"layer{k}"], h, (u, B, Y), atoms, *self._paths(*channels))
+            pulls.append(pull_layer)
+            weights.append(a)
+
+        def pull(dh):
+            dparams, du, dB, dY = {}, 0, 0, 0
+            for k in reversed(range(self.layers)):
+                dparams[f"layer{k}"], dh, du_k, dB_k, dY_k = pulls[k](dh)
+                du, dB, dY = du + du_k, dB + dB_k, dY + dY_k
+            dparams["embedding"] = atoms.one_hot.T @ dh[SCALAR][:, 0]
+            return dparams, {"vec": pull_r(pull_u(du) + pull_B(dB)) + pull_Y(dY)}
+        return h, pull, weights
+
+    def _layer(self, params, h, edges, atoms, values, keys):
+        (u, B, Y), N = edges, math.sqrt(self.neighbors)
+        x, pull_norm = layer_norm(params["norm"], h)
+        w, pull_radial = mlp(params["radial"], B)
+        w_k, w_v = np.split(w, [self.channels * len(keys)], axis=1)
+        a, pull_a = self._weights(params, x, u, w_k, Y, atoms.graph, keys)
+        v, pull_value = linear_map(params["value"], x)
+        m, pull_attend = attend(values, a, w_v, v, Y, atoms.graph)
+        t, pull_after = linear_map(params["after"], m)
+        s, pull_self = linear_map_by_species(params["self"], x, atoms.rows)
+        y, pull_gate = gated(add_trees({irrep: N * each for irrep, each in t.items()}, s))
+
+        def pull(dy):
+            dt = pull_gate(dy)
+            dself, dx_s = pull_self({irrep: dt[irrep] for irrep in s})
+            dafter, dm = pull_after({irrep: N * dt[irrep] for irrep in t})
+            da, dw_v, dv, dY_v = pull_attend(dm)
+            dvalue, dx_v = pull_value(dv)
+            dparams, dx_a, du, dw_k, dY_a = pull_a(da)
+            dradial, dB = pull_radial(np.concatenate([dw_k, dw_v], axis=1))
+            dnorm, dh = pull_norm(add_trees(add_trees(dx_s, dx_v), dx_a))
+            dparams |= {"norm": dnorm, "radial": dradial, "value": dvalue, "after": dafter, "self": dself}
+            return dparams, dh, du, dB, dY_v + dY_a
+        return y, pull, a
+
+    def _weights(self, params, x, u, w, Y, graph, keys):
+        """The attention weights (e,heads); pull(da) -> dparams, dx, du, dw, dY."""
+        q, pull_query = linear_map(params["query"], x)
+        k, pull_key = linear_map(params["key"], x)
+        s, pull_logits = attention_logits(keys, w, q, k, Y, graph, self.attention_heads)
+        a, pull_softmax = attention_weights(s, u, graph)
+
+        def pull(da):
+            ds, du = pull_softmax(da)
+            dw, dq, dk, dY = pull_logits(ds)
+            dquery, dx_q = pull_query(dq)
+            dkey, dx_k = pull_key(dk)
+            return {"query": dquery, "key": dkey}, add_trees(dx_q, dx_k), du, dw, dY
+        return a, pull
