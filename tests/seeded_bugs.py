@@ -21,7 +21,9 @@ import numpy as np
 import pytest
 
 from se3ref import backend, so3
+from se3ref.nn import convolution
 from se3ref.so3 import coupling, degree, harmonics, irreps, rotations, wigner
+from tests.seeded_network_bugs import NETWORK_BUGS
 
 ROOT = Path(__file__).parents[1]
 HUNT = hypothesis.settings(max_examples=30, derandomize=True, deadline=None, database=None, report_multiple_bugs=False,
@@ -289,6 +291,7 @@ BUGS = [
         of("so3/test_irreps", "cartesian_tensors_turn_as_irreps")),
     Bug("flat features with the channels first", channels_first,
         of("so3/test_irreps", "flat_order_is_e3nns", "P31_flat_features_round_trip"), []),
+    *(Bug(*row) for row in NETWORK_BUGS),
 ]
 
 
@@ -296,7 +299,7 @@ BUGS = [
 
 def clear_caches():
     """Tables computed before the bug, or with it."""
-    for module in (coupling, harmonics, wigner):
+    for module in (coupling, harmonics, wigner, convolution):
         for item in vars(module).values():
             if hasattr(item, "cache_clear"):
                 item.cache_clear()
@@ -338,13 +341,20 @@ def load(file):
 
 
 def passes(test):
-    """Whether a test, "file::name", passes with every one of its arguments; it must not be skipped."""
+    """Whether a test, "file::name", passes with every one of its arguments; it must not be skipped.
+
+    "file::name[a,b]" is the test with those arguments only that have the values a and b among them.
+    """
     file, name = test.split("::")
-    function = getattr(load(file), name)
+    name, _, values = name.rstrip("]").partition("[")
+    function, values = getattr(load(file), name), set(values.split(",")) - {""}
+    chosen = [arguments for arguments in parametrizations(function) if values <= set(map(str, arguments.values()))]
+    if not chosen:
+        raise RuntimeError(f"{test} names no arguments of that test")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for arguments in parametrizations(function):
+            for arguments in chosen:
                 function(**arguments)
     except pytest.skip.Exception as skipped:
         raise RuntimeError(f"{test} was skipped, so it tells nothing: {skipped}") from None
