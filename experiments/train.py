@@ -32,8 +32,12 @@ class Recipe:
 
 
 RECIPES = {
-    "nequip_ethanol_200": Recipe(models.NequIP(**ETHANOL, channels=16), 200, dict(steps=30000)),
+    "nequip_ethanol_200": Recipe(models.NequIP(**ETHANOL, channels=16), 200, dict(steps=28000)),
     "nequip_ethanol_950": Recipe(models.NequIP(**ETHANOL, channels=16), 950, dict(steps=30000)),
+    "nequip_ethanol_dipole": Recipe(models.NequIP(**ETHANOL, channels=16, heads="dipole"), 200, dict(steps=20000),
+                                    ("dipole",), rotated=True),
+    "direct_ethanol_200": Recipe(models.NequIP(**ETHANOL, channels=16, heads="direct_forces"), 200,
+                                 dict(steps=28000), ("direct_forces",)),
 }
 
 

@@ -46,15 +46,6 @@ def harmonics_of_noise():
     return [(nequip, "spherical_harmonics_and_pull", noise)]
 
 
-def no_sum_over_senders():
-    pull = graphs.Graph.pull
-
-    def half(self, dgeometry):
-        dpositions, dstrain = pull(self, dgeometry)
-        return -self.sum_edges(dgeometry["vec"]), dstrain
-    return [(graphs.Graph, "pull", half)]
-
-
 def volume_of_a_box():
     return [(graphs.Graph, "volume", property(lambda self: np.sqrt((self.cell**2).sum(2)).prod(1)))]
 
@@ -144,10 +135,6 @@ NETWORK_BUGS = [
     ("harmonics of noise in place of directions", harmonics_of_noise,
      of(LAWS, "P33_permutations[NequIP,cluster,False]") + of(MECHANICS, "dipoles_turn_and_move_with_the_charge[NequIP]"),
      TURNS + GRADIENT),
-    ("forces without the sum over senders", no_sum_over_senders,
-     GRADIENT + of(MECHANICS, "P48_no_net_force[NequIP,cluster,False]")
-     + of("systems/test_graph", "P45_P51_forces_and_strain_against_complex_step"),
-     of(MECHANICS, "P51_stress_is_symmetric[NequIP,triclinic]") + TURNS),
     ("volume of a box with right angles", volume_of_a_box,
      of(MECHANICS, "P51_stress_is_the_strain_derivative[NequIP,triclinic,False]"),
      of(MECHANICS, "P51_stress_is_symmetric[NequIP,triclinic]") + GRADIENT),

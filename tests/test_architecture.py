@@ -129,6 +129,8 @@ DIFFERENTIATED = {                                             # files, and the 
     "so3/wigner.py": ["wigner_D_by_gradient"],
     "so3/irreps.py": ["features_from_flat", "flat_from_features", "rotate_features", "irreps_from_cartesian",
                       "cartesian_from_irreps", "_check_symmetry"],
+    "systems/neighbors.py": ["edge_vectors"],
+    "systems/graph.py": ["volume", "at", "sum_edges", "sum_leaving", "_sum_blocks", "sum_atoms", "pull"],
 }
 ROOMS_DIFFERENTIATED = ["nn", "electrostatics", "models"]     # all of them, when they are there
 BANNED = frozenset("""abs absolute fabs norm vector_norm matrix_norm conj conjugate vdot var std sign copysign angle

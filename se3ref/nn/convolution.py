@@ -85,7 +85,7 @@ def convolve_by_edges(terms, w, h, Y, graph):
             dw[:, weights] = np.einsum("abm,ea,ebc,emc->ec", C, Y[:, l], x, dm)
             dY[:, l] += np.einsum("abm,ec,ebc,emc->ea", C, w[:, weights], x, dm)
             dhj[path.h] += np.einsum("abm,ea,ec,emc->ebc", C, Y[:, l], w[:, weights], dm)
-        return dw, {irrep: graph.sum_edges(dx[graph.reverse]) for irrep, dx in dhj.items()}, dY
+        return dw, {irrep: graph.sum_leaving(dx) for irrep, dx in dhj.items()}, dY
     return y, pull
 
 
@@ -122,7 +122,7 @@ def convolve(terms, w, h, Y, graph):
             dY[block.edges] = dYb.reshape(-1, Y.shape[1])
             for irrep, x in dhb.items():
                 dhj[irrep][block.edges] = x
-        return dw, {irrep: graph.sum_edges(dx[graph.reverse]) for irrep, dx in dhj.items()}, dY
+        return dw, {irrep: graph.sum_leaving(dx) for irrep, dx in dhj.items()}, dY
     return y, pull
 
 

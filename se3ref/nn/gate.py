@@ -40,7 +40,8 @@ def gated(h):
     def pull(dy):
         dg = np.concatenate([(dy[irrep] * h[irrep]).sum(1, keepdims=True) for irrep in tensors]
                             or [g], axis=2)                    # without tensors g is empty
-        dh = {SCALAR: np.concatenate([pull_silu(dy[SCALAR]), dg * g * (1 - g)], axis=2)}
+        ds = pull_silu(dy[SCALAR]) if kept else s              # no scalars are left where all are gates
+        dh = {SCALAR: np.concatenate([ds, dg * g * (1 - g)], axis=2)}
         if PSEUDOSCALAR in h:
             dh[PSEUDOSCALAR] = dy[PSEUDOSCALAR] * (1 - y[PSEUDOSCALAR] * y[PSEUDOSCALAR])
         for irrep in tensors:

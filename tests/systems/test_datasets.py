@@ -17,6 +17,7 @@ FLOAT32 = 2.0**-24              # relative rounding of a stored single-precision
 # A chapter prints numbers made from these files; a changed file must be a decision, not an accident.
 SHA256 = {
     "ethanol": "5e4a898675285fe3d2465931d8906a7688234aee488715355d1c213bb1d42d60",
+    "ethanol_test": "39e51f9f46aa89667ec73b32753a572915ea510ca1a80501ec9222399999260f",
     "dichloroethane": "55f287d1a9c3c27ade44955f203cb2ee072ed88b968e78ba2bc8858f706aff86",
     "water": "bf7a08b39198613fcd0e688561852fdb5e5c522945ab576f1ca075a7b09b090e",
 }
@@ -41,7 +42,7 @@ def test_shapes_and_metadata(name):
         assert values.shape == shape and values.dtype == np.float64 and np.isfinite(values).all()
     assert all(len(values) == f for values in frames.extra.values())
     assert "GFN2-xTB" in frames.about["level"] and "semi-empirical" in frames.about["level"]
-    assert frames.about["script"] == f"data/make_{name}.py"
+    assert frames.about["script"] == f"data/make_{name.removesuffix('_test')}.py"
     assert {"what", "units", "seed"} <= set(frames.about)
     assert f"{f} frames" in repr(frames)
 
@@ -304,7 +305,7 @@ def test_water_is_sampled_as_stated():
 # --- loading and choosing -----------------------------------------------------------------------------------
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match="'methane'.*ethanol, dichloroethane, water"):
+    with pytest.raises(ValueError, match="'methane'.*ethanol, ethanol_test, dichloroethane, water"):
         datasets.load("methane")
 
 
@@ -335,3 +336,13 @@ def test_a_frame_as_a_structure():
     np.testing.assert_array_equal(structure.positions, frames.positions[-1])
     with pytest.raises(IndexError):
         frames.structure(2000)
+
+
+def test_the_test_frames_are_of_another_trajectory():
+    """Two runs forget each other in a picosecond: no test frame is nearer to a training frame than 0.05 angstrom in
+    its interatomic distances (rms), where frames that follow one another in one run come to within 0.2."""
+    train, test = datasets.load("ethanol"), datasets.load("ethanol_test")
+    i, j = np.triu_indices(9, 1)
+    a, b = (np.linalg.norm(f.positions[:, i] - f.positions[:, j], axis=2) / 6 for f in (train, test))
+    assert cKDTree(a).query(b)[0].min() > 0.05
+    assert train.about["seed"] != test.about["seed"]
