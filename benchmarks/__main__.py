@@ -1,4 +1,4 @@
-"""Measure, print the table, write the JSON file and the figure: `python -m benchmarks`."""
+"""Measure, print tables, write JSON files and figures, room by room: `python -m benchmarks`."""
 
 import argparse
 import sys
@@ -6,10 +6,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks import report, so3
+from benchmarks import convolution, neighbors, report, so3, training
 from benchmarks.harness import measure
 
 ROOT = Path(__file__).resolve().parents[1]
+ROOMS = {"so3": [so3], "networks": [neighbors, convolution, training]}      # the files that make up one table
 
 
 def arguments():
@@ -33,15 +34,19 @@ def run(cases, seconds):
 
 
 def main():
-    options = arguments()
-    cases = [case for case in so3.cases(options.compiled)
-             if not options.kernel or any(word in case.kernel for word in options.kernel)]
-    results, skipped = run(cases, options.seconds)
-    print(report.table(results), *skipped, sep="\n")
-    if not options.kernel and not skipped:                     # only a whole run replaces what is kept
-        report.save(results, ROOT / "benchmarks", "so3")
-        report.save_figure(results, ROOT / "figures" / "speed_so3.png", report.machine()["processor"])
-    return 0 if all(r.agrees for r in results) else 1
+    options, agree = arguments(), True
+    for room, files in ROOMS.items():
+        cases = [case for file in files for case in file.cases(options.compiled)
+                 if not options.kernel or any(word in case.kernel for word in options.kernel)]
+        if not cases:
+            continue
+        results, skipped = run(cases, options.seconds)
+        print(report.table(results), *skipped, sep="\n")
+        if not options.kernel and not skipped:                 # only a whole run replaces what is kept
+            report.save(results, ROOT / "benchmarks", room)
+            report.save_figure(results, ROOT / "figures" / f"speed_{room}.png", report.machine()["processor"])
+        agree = agree and all(r.agrees for r in results)
+    return 0 if agree else 1
 
 
 if __name__ == "__main__":

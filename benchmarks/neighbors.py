@@ -17,7 +17,7 @@ from se3ref.systems.neighbors import edge_vectors, neighbor_list
 CUTOFF = 5.0                                                   # angstrom; some fifty neighbours in the liquids
 
 
-def cases():
+def cases(compiled=False):
     """All cases: two kernels, systems from one atom with its own images to 100,000 atoms, two peers."""
     every = []
     for kernel, ours in (("neighbour list", list_with_vectors), ("neighbour graph", graph_as_list)):
