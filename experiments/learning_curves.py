@@ -4,7 +4,7 @@
 
 trains what is not yet in learning_curves.json beside it: all of it takes 15 to 20 minutes of CPU time on one thread.
 The file is written anew after every point, under a temporary name and renamed, so a stopped run loses one point.
-`train_and_test(task, network, n, seed)` makes one point again.
+`train_and_test(task, network, n, seed, times)` makes one point again.
 """
 
 import json
@@ -21,7 +21,8 @@ from se3ref.nn.params import count
 from se3ref.systems import datasets
 
 STORED = Path(__file__).with_suffix(".json")
-SIZES, REPEATED = (25, 50, 100, 200), 50                      # at this size with another seed too
+SIZES, REPEATED = (25, 50, 100, 200), 50                       # at this size with another seed too
+LONGER = [("dipole", "coordinates, turned", 200, 0, 3), ("dipole", "l = 2", 200, 0, 3)]        # three times the steps
 BATCH, RATE = 5, 0.01
 
 # name: (architecture, fields, steps, whether frames are turned anew at every draw).  Steps are such that all five
@@ -48,7 +49,7 @@ def model(task, network):
     return architecture(species=[1, 6, 8], cutoff=cutoff, heads=head, **fields)
 
 
-def data(task, network, n, seed):
+def data(task, network, n, seed, times=1):
     """(train, test): n frames of one trajectory and 250 of another, every frame turned at random.
 
     The n frames of a seed are among its 2n frames.  A network that is to learn from turned copies gets as many as it
@@ -59,15 +60,16 @@ def data(task, network, n, seed):
     train, test = datasets.load("ethanol"), datasets.load("ethanol_test")[::2]
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(train))[:n]
-    copies = -(-steps * BATCH // n) if augmented else 1
+    copies = -(-times * steps * BATCH // n) if augmented else 1
     return (training.Dataset.from_frames(turned(train[np.tile(rows, copies)], rng), targets),
             training.Dataset.from_frames(turned(test, np.random.default_rng(2)), targets))
 
 
-def train_and_test(task, network, n, seed):
-    """One point: mean absolute errors (eV, eV/angstrom, e*angstrom per component), and what it took."""
-    net, (train, test) = model(task, network), data(task, network, n, seed)
-    steps = NETWORKS[network][2]
+def train_and_test(task, network, n, seed, times=1):
+    """One point, trained `times` as long as usual: mean absolute errors (eV, eV/angstrom, e*angstrom per component),
+    and what it took."""
+    net, (train, test) = model(task, network), data(task, network, n, seed, times)
+    steps = times * NETWORKS[network][2]
     began = time.process_time()
     result = training.fit(net, train, steps=steps, batch=BATCH, rate=RATE, seed=seed, progress=False)
     seconds = time.process_time() - began
@@ -79,9 +81,9 @@ def train_and_test(task, network, n, seed):
 
 
 def plan():
-    """The points (task, network, n, seed), those of the first seed first."""
-    return [(task, network, n, seed) for seed, sizes in ((0, SIZES), (1, (REPEATED,)))
-            for task, (*_, networks) in TASKS.items() for n in sizes for network in networks]
+    """The points (task, network, n, seed, times), those of the first seed first."""
+    return [(task, network, n, seed, 1) for seed, sizes in ((0, SIZES), (1, (REPEATED,)))
+            for task, (*_, networks) in TASKS.items() for n in sizes for network in networks] + LONGER
 
 
 def about():
@@ -114,7 +116,7 @@ def save(points, path=STORED):
 
 def main():
     points = load()
-    done = {(p["task"], p["network"], p["n"], p["seed"]) for p in points}
+    done = {(p["task"], p["network"], p["n"], p["seed"], p["steps"] // NETWORKS[p["network"]][2]) for p in points}
     for wanted in plan():
         if wanted not in done:
             points.append(train_and_test(*wanted))
