@@ -2,8 +2,8 @@
 
 The peer is built of e3nn's own parts: `o3.Linear`, `o3.TensorProduct` and `index_add` for the convolution,
 `o3.FullyConnectedTensorProduct` for the self-connection, `o3.spherical_harmonics`; the gate is plain torch, which is
-faster than e3nn's.  Its forces are autograd's, its loss goes backwards through them.  Both sides hold the gradient of the
-same loss; the step of the optimiser is in neither.  Single precision, as one trains.
+faster than e3nn's.  Its forces are autograd's, and its loss goes backwards through them.  Both sides hold the
+gradient of the same loss; the step of the optimiser is in neither.  Single precision, as one trains.
 """
 
 import functools

@@ -38,6 +38,12 @@ RECIPES = {
                                     ("dipole",), rotated=True),
     "direct_ethanol_200": Recipe(models.NequIP(**ETHANOL, channels=16, heads="direct_forces"), 200,
                                  dict(steps=28000), ("direct_forces",)),
+    # five architectures at equal CPU time, a third of the first recipe's
+    "nequip_ethanol_short": Recipe(models.NequIP(**ETHANOL, channels=16), 200, dict(steps=9300)),
+    "schnet_ethanol_short": Recipe(models.SchNet(**ETHANOL), 200, dict(steps=41000)),
+    "painn_ethanol_short": Recipe(models.PaiNN(**ETHANOL), 200, dict(steps=16400)),
+    "egnn_ethanol_short": Recipe(models.EGNN(**ETHANOL), 200, dict(steps=21000)),
+    "se3_transformer_ethanol_short": Recipe(models.SE3Transformer(**ETHANOL), 200, dict(steps=7200)),
 }
 
 

@@ -58,12 +58,12 @@ class EGNN(Model):
         c = self.channels
         params = {"embedding": rng.standard_normal((len(self.species), c))}
         for k in range(self.layers):
-            step, scalars = init_mlp(rng, [c, c, 1]), init_mlp(rng, [2 * c, c, c])
+            step = init_mlp(rng, [c, c, 1])
             step["1"] *= 0.1                                   # places stay close at first: about 0.1 angstrom
-            scalars["1"] *= 0.3                                # residuals start small beside what they are added to
+            edge = 3.0 * normal(rng, 1 + self.basis, c)        # the basis is small: geometry counts like h_i and h_j
             params[f"layer{k}"] = {
-                "receiver": normal(rng, c, c), "sender": normal(rng, c, c), "edge": normal(rng, 1 + self.basis, c),
-                "message": 1.7 * normal(rng, c, c), "step": step, "scalars": scalars,
+                "receiver": normal(rng, c, c), "sender": normal(rng, c, c), "edge": edge,
+                "message": 1.7 * normal(rng, c, c), "step": step, "scalars": init_mlp(rng, [2 * c, c, c]),
             }
         return params
 
