@@ -80,7 +80,10 @@ def check_precision(layer, *args):
 
 
 def check_on_stand_in(monkeypatch, layer, *args):
-    """The same numbers to the last bit, value and cotangents, real and complex; nothing came back to the host."""
+    """The same numbers, value and cotangents, real and complex; nothing came back to the host.
+
+    To 30 eps: matrix products add in another order where a table's copy lies otherwise in memory.
+    """
     monkeypatch.setitem(sys.modules, "cupy", types.SimpleNamespace(asarray=DeviceArray))
     for dtype in (np.float64, np.float32, np.complex64):
         here = [cast(x, dtype) if isinstance(x, dict) or x.dtype.kind == "f" else x for x in args]
@@ -89,7 +92,8 @@ def check_on_stand_in(monkeypatch, layer, *args):
             y, pull = layer(*map(place, here))
             results.append(leaves([y, pull(y)]))
         for one, other in zip(*results, strict=True):
-            assert isinstance(other, DeviceArray) and other.dtype == one.dtype and np.array_equal(other.get(), one)
+            assert isinstance(other, DeviceArray) and other.dtype == one.dtype
+            assert distance(other.get(), one) <= 30 * np.finfo(dtype).eps
 
 
 # --- activations ----------------------------------------------------------------------------------------------
