@@ -21,23 +21,25 @@ from se3ref.nn.params import count
 from se3ref.systems import datasets
 
 STORED = Path(__file__).with_suffix(".json")
-SIZES, REPEATED = (25, 50, 100, 200), 50                       # at this size with another seed too
-LONGER = [("dipole", "coordinates, turned", 200, 0, 3), ("dipole", "l = 2", 200, 0, 3)]        # three times the steps
+SIZES = (25, 50, 100, 200)
 BATCH, RATE = 5, 0.01
 
-# name: (architecture, fields, steps, whether frames are turned anew at every draw).  Steps are such that all five
-# take about the same CPU time.
+# name: (architecture, fields, steps, whether frames are turned anew at every draw).  Steps are such that all take
+# about the same CPU time.  The last two differ from "l = 2" in l only, and in channels to make up for the time.
 NETWORKS = {
     "coordinates": (models.Coordinates, dict(channels=32), 3000, False),
     "coordinates, turned": (models.Coordinates, dict(channels=32), 3000, True),
     "invariant": (models.SchNet, dict(channels=32), 4000, False),
     "l = 1": (models.PaiNN, dict(channels=24), 2000, False),
     "l = 2": (models.NequIP, dict(lmax=2, channels=8), 1200, False),
+    "NequIP, l = 0": (models.NequIP, dict(lmax=0, channels=24), 2000, False),
+    "NequIP, l = 1": (models.NequIP, dict(lmax=1, channels=12), 1500, False),
 }
+FIVE = tuple(NETWORKS)[:5]
 # name: (head, targets, cutoff in angstrom, networks)
 TASKS = {
-    "dipole": ("dipole", ("dipole",), 5.0, tuple(NETWORKS)),
-    "forces": ("energy", ("energy", "forces"), 5.0, tuple(NETWORKS)),
+    "dipole": ("dipole", ("dipole",), 5.0, FIVE),
+    "forces": ("energy", ("energy", "forces"), 5.0, FIVE),
     "forces, cutoff 2": ("energy", ("energy", "forces"), 2.0, ("invariant", "l = 1", "l = 2")),
 }
 
@@ -81,9 +83,12 @@ def train_and_test(task, network, n, seed, times=1):
 
 
 def plan():
-    """The points (task, network, n, seed, times), those of the first seed first."""
-    return [(task, network, n, seed, 1) for seed, sizes in ((0, SIZES), (1, (REPEATED,)))
-            for task, (*_, networks) in TASKS.items() for n in sizes for network in networks] + LONGER
+    """The points (task, network, n, seed, times): the curves, one size with another seed, networks of one family,
+    and one point trained three times as long."""
+    curves = [(task, network, n, 0, 1) for task, (*_, networks) in TASKS.items() for n in SIZES for network in networks]
+    again = [(task, network, 50, 1, 1) for task in ("dipole", "forces") for network in FIVE]
+    family = [("forces", network, n, 0, 1) for network in tuple(NETWORKS)[5:] for n in (25, 100)]
+    return curves + family + again + [("dipole", "l = 2", 200, 0, 3)]
 
 
 def about():

@@ -7,7 +7,7 @@ convolution, and all W mix channels:
     q_i  = x_i W^Q                                        the query of the receiver
     k_ij = C. (Y_ij (x) (w^K_ij * (x_j W^K)))             the key of the edge
     v_ij = C. (Y_ij (x) (w^V_ij * (x_j W^V)))             its value
-    a_ij = u_ij exp(<q_i, k_ij> / sqrt(d)) / sum_k u_ik exp(<q_i, k_ik> / sqrt(d))       for each head
+    a_ij = u_ij exp(<q_i, k_ij>) / sum_k u_ik exp(<q_i, k_ik>)                           for each head
     h_i <- gate( sqrt(N) sum_j a_ij v_ij W^O + x_i W_z )
 
 sqrt(N), N the typical number of neighbours, undoes what a mean does to the size of values that differ at random.
@@ -16,11 +16,11 @@ The features start as one scalar per channel that depends on the species alone.
 Source: Fuchs, Worrall, Fischer, Welling, SE(3)-Transformers, NeurIPS 2020, section 3.2.  As there: queries, keys and
 values, the kernels of Tensor Field Networks in k and v, an inner product over all degrees, the softmax, its heads,
 and a term of self-interaction.  Different here: the envelope u, in a_ij and in B, so that forces are smooth where a
-neighbour leaves; keys made of the scalars of the sender only, which cost a seventh of keys made of everything and
-learned ethanol no worse; radial weights for each channel, between matrices, instead of one for each pair of channels
-(as in NequIP); gates, where the paper has activations of norms; W_z by species.
+neighbour leaves; keys made of the scalars of the sender only (those made of everything learned ethanol no better,
+and a step took 1.6 times as long); radial weights for each channel, between matrices, instead of one for each pair
+of channels (as in NequIP); gates, where the paper has activations of norms; the layer norm; W_z by species.
 
-A weighted mean cannot count: by its messages alone, an atom among four equal neighbours is an atom beside one.
+A weighted mean cannot count: the scalars that reach an atom from four equal neighbours are those from one.
 """
 
 import dataclasses

@@ -3,17 +3,17 @@ r"""Attention over neighbours: invariant weights from queries and keys, a softma
 An atom i asks with a query q_i, each neighbour answers with a key k_ij and brings a value v_ij; keys and values are
 messages of a convolution (`nn.convolution`), each with radial weights w of its own.
 
-    s_ij = <q_i, k_ij> / sqrt(d)          k_ij = C . (Y_ij (x) (w_ij * h_j))     the logit                  (1)
+    s_ij = <q_i, k_ij>                    k_ij = C . (Y_ij (x) (w_ij * h_j))     the logit                  (1)
     a_ij = u_ij exp(s_ij) / sum_k u_ik exp(s_ik)                                 the weight, u the envelope (2)
     y_i  = sum_j a_ij v_ij                v_ij = C . (Y_ij (x) (w_ij * h_j))                                (3)
 
-d is the number of components of q_i.  Queries and keys turn by the same D, which is orthogonal, so their inner
-product stays: logits are invariant, so are weights, and y turns as the values do.  Heads: channels are divided among
+Queries and keys turn by the same D, which is orthogonal, so their inner product, over components, channels and all
+irreps, stays: logits are invariant, so are weights, and y turns as the values do.  Heads: channels are divided among
 several attentions, each with a softmax of its own.
 
 Neither keys nor values are ever built.  a_ij is one number for all components, so (3) is a convolution with the
-weights a_ij w_ij.  And k_ij is linear in its weights, so s_ij = sum_c w_ij[c] g_ij[c] / sqrt(d), where g_ij is what
-the pullback of the convolution gives for w when q is the cotangent.  The pullback of (1) follows without a new
+weights a_ij w_ij.  And k_ij is linear in its weights, so s_ij = sum_c w_ij[c] g_ij[c], where g_ij is what the
+pullback of the convolution gives for w when q is the cotangent.  The pullback of (1) follows without a new
 derivative: sum_ij ds_ij <q_i, k_ij> = <q, convolution with ds w> is linear in (ds w), q, h and Y, so
 
     dq = convolution(ds w, h, Y)          g, dh, dY = its pullback of q          dw = ds g                  (4)
@@ -30,8 +30,6 @@ costs a factor 1/t at most; so y ~ t^3, its first derivatives ~ t^2 and its seco
 Source: Fuchs et al., SE(3)-Transformers, NeurIPS 2020, section 3.2, for (1) and (3), and (2) without u.
 """
 
-import math
-
 import numpy as np
 
 from se3ref.nn.convolution import convolve
@@ -44,12 +42,11 @@ def attention_logits(terms, w, q, h, Y, graph, heads):
     the same number of channels, and it is a multiple of heads.  q {Irrep: (n,2l+1,channels)} has the shapes of what
     `convolve` would return.  pull(ds) -> dw, dq, dh, dY.
     """
-    scale = 1 / math.sqrt(sum(x.shape[1] * x.shape[2] for x in q.values()) / heads)
     _, pull_keys = convolve(terms, w, h, Y, graph)
-    g = scale * pull_keys(q)[0]
+    g, _, _ = pull_keys(q)
 
     def pull(ds):
-        dq, pull_convolution = convolve(terms, _times_heads(w, scale * ds, terms), h, Y, graph)
+        dq, pull_convolution = convolve(terms, _times_heads(w, ds, terms), h, Y, graph)
         _, dh, dY = pull_convolution(q)
         return _times_heads(g, ds, terms), dq, dh, dY
     return _sum_by_head(w * g, heads, terms), pull

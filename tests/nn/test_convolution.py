@@ -265,6 +265,18 @@ def test_runs_on_the_stand_in(monkeypatch, graph, form):
     check_on_stand_in(monkeypatch, layer, *args)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_the_order_in_memory_changes_nothing(dtype):
+    """Features and cotangents with channels outermost in memory, as `features_from_flat` gives them."""
+    graph = small_graph()
+    terms, w, h, Y = arguments("all parities", graph, dtype)
+    results = []
+    for order in (np.ascontiguousarray, np.asfortranarray):
+        y, pull = convolve(terms, w, {irrep: order(x) for irrep, x in h.items()}, Y, graph)
+        results.append([y, pull({irrep: order(x) for irrep, x in y.items()})])
+    assert distance(*results) <= 100 * EPS
+
+
 @pytest.mark.parametrize("form", [convolve, convolve_by_edges])
 @pytest.mark.parametrize("change", [-1, 1])
 def test_a_wrong_number_of_weights_is_refused(form, change):

@@ -9,7 +9,8 @@ from se3ref.nn import gate
 from se3ref.so3 import Irrep, Irreps
 from se3ref.verify import check_equivariance
 from tests.nn.test_linear import channels, features, on_flat
-from tests.nn.test_ops import EPS, PRECISIONS, cast, check_on_stand_in, check_precision, check_pullback, distance, numbers
+from tests.nn.test_ops import EPS, PRECISIONS, cast, check_on_stand_in, check_precision, check_pullback, distance
+from tests.nn.test_ops import numbers as random_numbers
 
 OUT = "3x0e+2x0o+3x1o+2x1e+2x2e+1x2o"                          # natural and unnatural parities
 GATED_IN = "11x0e+2x0o+3x1o+2x1e+2x2e+1x2o"                    # 3 + 8 gates
@@ -17,12 +18,12 @@ SCALAR, VECTOR = Irrep(0, 1), Irrep(1, -1)
 
 
 def biases(irreps):
-    return {str(irrep): numbers(count, seed=irrep.l) for count, irrep in Irreps(irreps)}
+    return {str(irrep): random_numbers(count, seed=irrep.l) for count, irrep in Irreps(irreps)}
 
 
 def scales(irreps):
     """Parameters of `layer_norm`, none of them special."""
-    return {name: {key: x + numbers(*x.shape, seed=len(key)) for key, x in part.items()}
+    return {name: {key: x + random_numbers(*x.shape, seed=len(key)) for key, x in part.items()}
             for name, part in gate.init_layer_norm(channels(irreps)).items()}
 
 
@@ -54,21 +55,15 @@ def test_runs_on_the_stand_in(monkeypatch, name):
 
 # --- equivariance ---------------------------------------------------------------------------------------------
 
-EQUIVARIANT = {                                                # name: (layer of a feature, its irreps, those of y)
-    "gated": (gate.gated, GATED_IN, OUT),
-    "norm_activation": (lambda h: gate.norm_activation(biases(OUT), h), OUT, OUT),
-    "layer_norm": (lambda h: gate.layer_norm(scales(OUT), h), OUT, OUT),
-}
+PARAMS = {"gated": [], "norm_activation": [biases(OUT)], "layer_norm": [scales(OUT)]}
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
-@pytest.mark.parametrize("name", EQUIVARIANT)
+@pytest.mark.parametrize("name", PARAMS)
 def test_P32_under_rotations_and_reflections(name, dtype):
-    layer, irreps_in, irreps_out = EQUIVARIANT[name]
-    if dtype == np.float32 and name != "gated":
-        params = cast((biases if name == "norm_activation" else scales)(OUT), dtype)
-        layer = lambda h: getattr(gate, name)(params, h)                                             # noqa: E731
-    report = check_equivariance(on_flat(layer, irreps_in, irreps_out), irreps_in, irreps_out, dtype=dtype)
+    params, irreps_in = [cast(tree, dtype) for tree in PARAMS[name]], GATED_IN if name == "gated" else OUT
+    layer = on_flat(lambda h: getattr(gate, name)(*params, h), irreps_in, OUT)
+    report = check_equivariance(layer, irreps_in, OUT, dtype=dtype)
     assert report.passed, report
 
 
@@ -117,8 +112,7 @@ def test_P34_gates_of_split_channels():
 @pytest.mark.parametrize("name", ["norm_activation", "layer_norm"])
 def test_P34_channels_in_another_order(name):
     """Channels and their parameters permuted together; the mean over channels is summed in another order."""
-    params = biases(OUT) if name == "norm_activation" else scales(OUT)
-    layer, h = getattr(gate, name), features(OUT)
+    params, layer, h = *PARAMS[name], getattr(gate, name), features(OUT)
 
     def permute(tree):
         return {key: permute(x) if isinstance(x, dict) else x[..., ::-1] for key, x in tree.items()}

@@ -61,12 +61,9 @@ def test_runs_on_the_stand_in(monkeypatch, name):
 
 
 def test_by_species_runs_on_the_stand_in(monkeypatch):
-    check_on_stand_in(monkeypatch, lambda params, h, *rows: _without_rows(params, h, rows), BY_SPECIES,
-                      features(IRREPS), *rows_of(SPECIES))
-
-
-def _without_rows(params, h, rows):
-    return linear.linear_map_by_species(params, h, rows)
+    """The rows of the species are on the device too."""
+    check_on_stand_in(monkeypatch, lambda params, h, *rows: linear.linear_map_by_species(params, h, rows),
+                      BY_SPECIES, features(IRREPS), *rows_of(SPECIES))
 
 
 # --- on irreps ------------------------------------------------------------------------------------------------

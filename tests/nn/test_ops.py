@@ -35,6 +35,13 @@ def cast(tree, dtype):
     return tree.astype(dtype)
 
 
+def random_like(tree, rng):
+    """Random arrays of the same shapes, or one."""
+    if isinstance(tree, dict):
+        return {key: random_like(tree[key], rng) for key in sorted(tree)}
+    return rng.standard_normal(tree.shape)
+
+
 def distance(found, expected):
     """The largest difference between two nests, each array relative to its largest entry."""
     pairs = list(zip(leaves(found), leaves(expected), strict=True))
@@ -53,7 +60,7 @@ def check_pullback(layer, *args, entries=8):
         assert pullback_violation(layer, narrow, np.random.default_rng(1)) <= 45 * np.finfo(dtype).eps
     rng = np.random.default_rng(2)
     y, pull = layer(*args)
-    dy = {k: rng.standard_normal(v.shape) for k, v in y.items()} if isinstance(y, dict) else rng.standard_normal(y.shape)
+    dy = random_like(y, rng)
     gradient, point = leaves(pull(dy)), leaves(list(args))
     assert len(gradient) == len(point)
     for k, x in enumerate(point):

@@ -101,7 +101,7 @@ def test_bessel_functions_are_orthonormal():
 
 
 def test_bessel_functions_are_their_formula():
-    """The recurrence for sin(k t) loses about k eps / sin t (its error obeys the same recurrence), here 1/sin t < 16."""
+    """The recurrence loses about k eps / sin t (its error obeys the same recurrence); here 1/sin t < 16."""
     k = np.arange(1, 21)
     b, _ = radial.bessel(R, CUTOFF, 20)
     exact = np.sqrt(2 / CUTOFF) * np.sin(k * np.pi * R[:, None] / CUTOFF) / R[:, None]
