@@ -104,4 +104,4 @@ def real_times(M, x):
     """
     if x.dtype.kind != "c":
         return M @ x
-    return (M @ x.view(x.real.dtype)).view(x.dtype)
+    return (M @ np.ascontiguousarray(x, like=x).view(x.real.dtype)).view(x.dtype)

@@ -135,6 +135,8 @@ def _of_block(block, w, h, Y, graph):
 def _prepare(terms, w, h, Y, graph):
     """For each path (path, its columns in w, its channels in y, C as a matrix); y with zeros; the dtype of all."""
     channels = {irrep: x.shape[2] for irrep, x in h.items()}
+    if missing := sorted({path.h for path in terms} - set(h)):
+        raise ValueError(f"these paths start from {missing}, which the features {sorted(h)} have not")
     if w.shape[1] != weight_count(terms, channels):
         raise ValueError(f"these paths take {weight_count(terms, channels)} radial weights for each edge; "
                          f"got {w.shape[1]}")
@@ -149,7 +151,8 @@ def _layout(terms, channels):
     channels, start, used, layout = dict(channels), 0, {}, []
     for path in terms:
         c, first = channels[path.h], used.get(path.y, 0)
-        matrix = clebsch_gordan(path.l, path.h.l, path.y.l).reshape(-1, path.y.dim)        # ((2l2+1)(2l1+1), 2l3+1)
+        C = clebsch_gordan(path.l, path.h.l, path.y.l)
+        matrix = np.ascontiguousarray(C).reshape(-1, path.y.dim)                # ((2l2+1)(2l1+1), 2l3+1)
         layout.append((path, slice(start, start + c), slice(first, first + c), matrix))
         start, used[path.y] = start + c, first + c
     return layout

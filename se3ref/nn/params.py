@@ -8,6 +8,7 @@ import json
 import math
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -79,9 +80,11 @@ def unflatten(vector, like):
 
 def write(path, tree, about):
     """Write a tree and `about` (what JSON can hold) to an npz file: under a temporary name, then renamed."""
+    if "about" in tree or "file" in tree:
+        raise ValueError("a tree of parameters has no entry named 'about' or 'file': the file uses these names")
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
-    text = json.dumps({"format": FORMAT, **about})
+    text = json.dumps({**about, "format": FORMAT})
     with open(temporary, "wb") as stream:
         np.savez_compressed(stream, about=text, **dict(leaves(tree)))
     os.replace(temporary, path)
@@ -96,8 +99,8 @@ def read(path):
         known = about.pop("format") == FORMAT
     except FileNotFoundError:
         raise
-    except (ValueError, KeyError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile,
-            zipfile.zlib.error) as error:
+    except (ValueError, KeyError, OSError, EOFError, AttributeError, TypeError, RuntimeError, zipfile.BadZipFile,
+            zlib.error) as error:
         raise ValueError(f"{path} is damaged, or no file of parameters written by se3ref: {error}") from error
     if not known:
         raise ValueError(f"{path} is written in another format than '{FORMAT}', the one read here")

@@ -51,6 +51,8 @@ def gaussians(r, cutoff, count):
 
     Source: Schuett et al., SchNet, J. Chem. Phys. 148 (2018) 241722.
     """
+    if count < 2:
+        raise ValueError(f"Gaussians are spaced over [0, cutoff]: at least 2 are needed; got {count}")
     spacing = cutoff / (count - 1)
     centres = np.arange(count, dtype=r.real.dtype, like=r) * spacing
     x = (r[:, None] - centres) / spacing

@@ -1,31 +1,29 @@
-r"""The convolution with every edge turned to the polar axis, where a path has no sum over components left.
+r"""The convolution in the frame of each edge, turned to the polar axis, where a path keeps only pairs (m, +-m).
 
-Along the polar axis (y in this library) harmonics are Y_lm = sqrt(2l+1) delta_m0, and C[0, m1, m3] vanishes unless
-m3 = m1 (l1+l2+l3 even) or m3 = -m1 (odd).  So let R_e turn vec to the axis, let D = D(R_e), and write the message of
-equation (1) of `convolution` in the frame of its edge, where it costs one product for each m:
+Along the polar axis (y in this library) the harmonics are Y_m = sqrt(2l+1) delta_m0, and C[0, m, m3] vanishes unless
+m3 = m (l1+l2+l3 even) or m3 = -m (odd).  So let R_ij turn the edge to the axis, D = D(R_ij), and write the sum of
+equation (1) of `convolution` with x and M in the frame of the edge, where a path costs one product for each m:
 
-    x = D h_j       M[+-m] = t_m w * x[m]       y_i = sum_j D^T M       t_m = sqrt(2 l2+1) C[0, m, +-m]      (1)
+    x = D h_j      M[+-m] = t_m w_ij * x[m]      y_i = sum_j D^T M      t_m = sqrt(2 l2+1) C[0, m, +-m]          (1)
 
-with |m| <= min(l1, l3).  D^T, t and the sum over the k neighbours are one matrix product.  Its pullback:
+for |m| <= min(l1, l3).  D^T, t and the sum over neighbours are one matrix product, as is each line of the pullback:
 
-    dM = D dy       dw = sum_m t dM * x       dx = t w * dM       dh_j = D^T dx       dD = dx h_j^T + M dy^T   (2)
+    dM = D dy      dw = sum_m t dM * x      dx = t w * dM      dh_j = D^T dx      dD = dx h_j^T + M dy^T          (2)
 
-The direction.  It enters by D alone, and turning it needs no derivative of the entries of D.  Turn vec by a small
-omega: R_e becomes S R_e exp(-omega x), with any turn S about the axis, which changes nothing in (1).  In the frame of
-the edge, where it is omega' = R_e omega, D becomes exp(-omega' . L) D with the generators L, so
+The direction enters by D alone, and no entry of D needs to be differentiated.  Turn the edge by a small omega: then R
+becomes S R exp(-omega x) with some turn S about the axis, which changes nothing in (1).  In the frame of the edge,
+where omega is omega' = R omega, D becomes (1 - omega' . L) D with the generators L of rotations, so
 
-    dLoss = -omega' . tau       tau_k = sum_l <dD, L_k D> = sum_l <dx, L_k x> + <dM, L_k M>                  (3)
+    dLoss = -omega' . tau      tau_k = sum_l <dD, L_k D> = <dx, L_k x> + <dM, L_k M>                             (3)
 
-the torque on the edge.  Since vec changes by omega x vec, its cotangent is -(R_e^T tau) x vec / r^2, across vec; along
-vec nothing changes, the distance is in w.
+is the torque on the edge.  As vec changes by omega x vec, its cotangent is -(R^T tau) x vec / r^2; it has no part
+along vec, since the distance is in w.
 
-R_e is fixed up to S, and no choice is smooth on the whole sphere.  Two are enough: one through the polar angles of vec,
-and, where vec is near the axis, one that first swaps x and y (`half_turn`).  Both are analytic where they are used, so
-a complex step goes through; which of them is used is decided on real parts and changes nothing.
+R is fixed up to S, and no choice of S is smooth over the whole sphere.  Two suffice: one by the polar angles of the
+edge and, where it is near the axis, one that swaps the axes x and y first.  Which of them, is decided on real parts
+and makes no difference; each is analytic where it is used, so that complex steps go through.
 
-When.  (1) has fewer products than the convolution with its coupling outside the sum, by a factor 1.3 at l = 2 and 1.6
-at l = 6, but it has the frames to make.
-Source: Passaro and Zitnick, Reducing SO(3) Convolutions to SO(2), ICML 2023.
+When it pays: see `convolve_rotated`.  Source: Passaro and Zitnick, Reducing SO(3) Convolutions to SO(2), ICML 2023.
 """
 
 import functools
@@ -41,10 +39,10 @@ from se3ref.so3.wigner import half_turn
 
 
 def convolve_rotated(terms, w, h, vec, graph):
-    """`convolve` for harmonics of the directions vec (e,3), by (1) to (3): the same y; pull(dy) -> dw, dh, dvec.
+    """The `convolve` of harmonics of the directions vec (e,3), by (1): the same y; pull(dy) -> dw, dh, dvec.
 
-    w (e, weight_count): radial weights, path by path; h {Irrep: (n,2l+1,c)}.  dvec is across vec: what depends on
-    its length is in w.  No vec may be zero.  Law: convolve(terms, w, h, Y(vec), graph), and the pullback of Y.
+    w (e, weight_count): radial weights, path by path; h {Irrep: (n,2l+1,c)}.  No vec may be zero.
+    Law: y and its cotangents equal those of `convolve` after `spherical_harmonics_and_pull`.
     """
     layout, y, dtype = _prepare(terms, w, h, vec, graph)
     inputs = _by_input(layout, w)
@@ -52,10 +50,10 @@ def convolve_rotated(terms, w, h, vec, graph):
     frames = [_frames(lmax, vec[block.edges], block.count) for block in graph.blocks]
     for block, D in zip(graph.blocks, frames, strict=True):
         wb, senders = _of_block(block, w, graph)
-        for irrep, paths in inputs.items():
+        for irrep, own in inputs.items():
             x = _turned(D[irrep.l], h[irrep][senders])
-            for path, weights, slot, (columns, rows, t) in paths:
-                X = wb[:, None, :, weights] * x[:, columns]                              # M without t, which D carries
+            for path, weights, slot, (columns, rows, t) in own:
+                X = wb[:, None, :, weights] * x[:, columns]                              # (b, m, k, c): M without t
                 tD = t * D[path.y.l][:, rows]
                 y[path.y][block.nodes, :, slot] = _stacked(tD).swapaxes(1, 2) @ _stacked(X)
 
@@ -66,47 +64,140 @@ def convolve_rotated(terms, w, h, vec, graph):
             wb, senders = _of_block(block, w, graph)
             dwb, dD = np.empty(wb.shape, dtype, like=w), [np.zeros(d.shape, dtype, like=w) for d in D]
             dyb, torque = {irrep: d[block.nodes] for irrep, d in dy.items()}, 0
-            for irrep, paths in inputs.items():
+            for irrep, own in inputs.items():
                 x = _turned(D[irrep.l], h[irrep][senders])
-                dx = np.zeros(x.shape, dtype, like=w)
-                for path, weights, slot, (columns, rows, t) in paths:
-                    v, xm, d = wb[:, None, :, weights], x[:, columns], dyb[path.y][:, :, slot]
-                    tD = t * D[path.y.l][:, rows]
-                    dX = (_stacked(tD) @ d).reshape(xm.shape)
-                    dtD = _stacked(v * xm) @ np.ascontiguousarray(d.swapaxes(1, 2), like=d)
-                    dD[path.y.l][:, rows] += t * dtD.reshape(tD.shape)
-                    dwb[:, :, weights] = sum_products(_joined(dX), _joined(xm)).reshape(v[:, 0].shape)
-                    dx[:, columns] += v * dX
+                dx = _pull_messages(own, wb, x, D, dyb, dwb, dD)
                 dhj[irrep][block.edges] = _turned_back(D[irrep.l], dx)
                 torque = torque + _torque(irrep.l, dx, x)
-            dw[block.edges] = dwb.reshape(-1, w.shape[1])
             torque = torque + sum(_torque(l, dD[l], D[l]) for l in range(lmax + 1))
+            dw[block.edges] = dwb.reshape(-1, w.shape[1])
             dvec[block.edges] = _across(torque, D[1], vec[block.edges])
         return dw, {irrep: graph.sum_edges(d[graph.reverse]) for irrep, d in dhj.items()}, dvec
     return y, pull
 
 
-# --- the frame of an edge -------------------------------------------------------------------------------------
+def _pull_messages(own, wb, x, D, dyb, dwb, dD):
+    """Equation (2) for the paths that start from x (b,2l+1,k,c): returns dx, writes dwb, adds M dy^T to dD."""
+    dx = np.zeros(x.shape, dD[0].dtype, like=x)
+    for path, weights, slot, (columns, rows, t) in own:
+        v, xm, d = wb[:, None, :, weights], x[:, columns], dyb[path.y][:, :, slot]
+        tD = t * D[path.y.l][:, rows]
+        dX = (_stacked(tD) @ d).reshape(xm.shape)
+        dtD = _stacked(v * xm) @ np.ascontiguousarray(d.swapaxes(1, 2), like=d)
+        dD[path.y.l][:, rows] += t * dtD.reshape(tD.shape)
+        dwb[:, :, weights] = sum_products(_joined(dX), _joined(xm)).reshape(v[:, 0].shape)
+        dx[:, columns] += v * dX
+    return dx
+
+
+# --- arrays of one block: b atoms with k neighbours each ---------------------------------------------------------
+
+def _of_block(block, w, graph):
+    """The weights of the edges of a block (b, k, weight_count), and their senders (b, k)."""
+    return w[block.edges].reshape(-1, block.count, w.shape[1]), graph.senders[block.edges].reshape(-1, block.count)
+
+
+def _turned(D, h):
+    """x = D h for each edge: (b, 2l+1, k, 2l+1), (b, k, 2l+1, c) -> (b, 2l+1, k, c).
+
+    Components stand before neighbours: a weight then multiplies long rows, and a range of m is a slice of them.
+    """
+    return np.ascontiguousarray((D.swapaxes(1, 2) @ h).swapaxes(1, 2), like=D)
+
+
+def _turned_back(D, x):
+    """D^T x for each edge: (b, 2l+1, k, 2l+1), (b, 2l+1, k, c) -> (b k, 2l+1, c)."""
+    h = np.moveaxis(D, 1, 3) @ x.swapaxes(1, 2)
+    return h.reshape(-1, *h.shape[2:])
+
+
+def _stacked(x):
+    """All components of all neighbours of an atom below one another: (b, m, k, c) -> (b, m k, c)."""
+    return x.reshape(len(x), -1, x.shape[3])
+
+
+def _joined(x):
+    """All neighbours and channels in one row: (b, m, k, c) -> (b, m, k c)."""
+    return x.reshape(*x.shape[:2], -1)
+
+
+# --- the coupling along the axis ---------------------------------------------------------------------------------
+
+def _by_input(layout, like):
+    """{irrep of h: its paths, each with its columns in w, its channels in y, and `_diagonal`}."""
+    inputs = {}
+    for path, weights, slot, _ in layout:
+        columns, rows, t = _diagonal(path.l, path.h.l, path.y.l)
+        inputs.setdefault(path.h, []).append((path, weights, slot, (columns, rows, constant(t, like))))
+    return inputs
+
+
+@functools.cache
+def _diagonal(l2, l1, l3):
+    """t of equation (1) as (2 mu+1, 1, 1), mu = min(l1, l3), and the slices of x (columns) and of M (rows) it joins."""
+    mu = min(l1, l3)
+    columns, rows = slice(l1 - mu, l1 + mu + 1), slice(l3 - mu, l3 + mu + 1)
+    C = math.sqrt(2 * l2 + 1) * clebsch_gordan(l2, l1, l3)[l2]
+    if (l1 + l2 + l3) % 2:                                     # m goes to -m: from the last column to the first
+        columns = slice(l1 + mu, l1 - mu - 1 if l1 > mu else None, -1)
+    return columns, rows, np.diagonal(C[columns, rows]).copy()[:, None, None]
+
+
+# --- the frame of an edge ----------------------------------------------------------------------------------------
 
 def _frames(lmax, vec, count):
-    """D^l(R_e), l = 0..lmax, of the edges of b atoms with `count` neighbours: arrays (b, 2l+1, count, 2l+1).
+    """D^l of the turns that bring edges vec (b k, 3) to the polar axis, l = 0..lmax: arrays (b, 2l+1, k, 2l+1).
 
-    With polar angles b and a of vec, R_e = R_Y(-b) R_Z(-a), and D = J D_Z(-b) J D_Z(-a) as in `wigner`.  Near the
-    axis, J first: the angles are those of the direction with x and y swapped, which is far from it.
+    D = J D_Z(-b) J D_Z(-a), with the half turn J of `wigner` and the polar angles b, a: the turn by -a brings the edge
+    above the Z axis of `wigner`, the one by -b to the pole.  Near the pole D is that of the half-turned edge, times J.
     """
     x, y, z = vec.T / lengths(vec)[0]
     near = y.real * y.real > 0.5
-    X, Y, Z = np.where(near, -z, z), np.where(near, y, x), np.where(near, x, y)
-    sine = np.sqrt(X * X + Y * Y)
-    cos_a, sin_a = _multiples(lmax, X / sine, Y / sine)
-    cos_b, sin_b = _multiples(lmax, Z, sine)
-    near, D = np.flatnonzero(near), []
+    X, Y, Z = np.where(near, -z, z), np.where(near, y, x), np.where(near, x, y)          # J swaps x and y, z turns -z
+    sine, D = np.sqrt(X * X + Y * Y), []
+    a, b = _multiples(lmax, X / sine, Y / sine), _multiples(lmax, Z, sine)
     for l in range(lmax + 1):
-        middle = slice(lmax - l, lmax + l + 1)
-        tilt = real_times(constant(_tilts(l), vec), np.concatenate([cos_b[lmax:lmax+l+1], sin_b[lmax+1:lmax+l+1]]))
-        tilt = tilt.reshape(2 * l + 1, 2 * l + 1, -1)
-        turn = tilt * cos_a[middle] - tilt[:, ::-1] * sin_a[middle]                      # times D_Z(-a)
-        turn[:, :, near] = real_times(constant(half_turn(l), vec), turn[:, :, near])
+        J = constant(half_turn(l), vec)
+        turn = _times_turn(real_times(J, _times_turn(J[:, :, None], b)), a)              # J = J^T: J from the left is
+        turn = np.where(near, real_times(J, turn), turn)                                 # J on the columns of each row
         turn = turn.reshape(2 * l + 1, 2 * l + 1, -1, count).transpose(2, 0, 3, 1)
         D.append(np.ascontiguousarray(turn, like=turn))
     return D
+
+
+def _times_turn(A, angle):
+    """A D_Z(-a) for A (2l+1, 2l+1, edges), from the multiples of the angle a of each edge."""
+    l, lmax = len(A) // 2, len(angle[0]) // 2
+    cos, sin = (f[lmax - l:lmax + l + 1] for f in angle)
+    return A * cos - A[:, ::-1] * sin
+
+
+def _multiples(l, c, s):
+    """cos(m a) and sin(m a), m = -l..l, (2l+1, e) each, from (cos a, sin a) (e,): powers of cos a + i sin a."""
+    cos, sin = np.empty((2, 2 * l + 1, len(c)), c.dtype, like=c)
+    cos[l], sin[l] = 1, 0
+    for m in range(l, 2 * l):
+        cos[m + 1] = c * cos[m] - s * sin[m]
+        sin[m + 1] = c * sin[m] + s * cos[m]
+    cos[:l], sin[:l] = cos[:l:-1], -sin[:l:-1]
+    return cos, sin
+
+
+# --- the torque on an edge ---------------------------------------------------------------------------------------
+
+def _torque(l, dx, x):
+    """<dx, L_k x> for the two axes k across the edge: (b, 2l+1, k, c) twice -> (b, k, 2)."""
+    products = dx.swapaxes(1, 2) @ np.moveaxis(x, 1, 3)        # (b, k, 2l+1, 2l+1)
+    return products.reshape(*products.shape[:2], -1) @ constant(_generators_across(l), x)
+
+
+@functools.cache
+def _generators_across(l):
+    """L_x and L_z as columns ((2l+1)^2, 2)."""
+    return np.ascontiguousarray(angular_momentum(l)[[0, 2]].reshape(2, -1).T)
+
+
+def _across(torque, R, vec):
+    """-(R^T tau) x vec / r^2 (b k, 3), for tau = (tau_x, ., tau_z) in the frame of the edge, where vec is (0, r, 0)."""
+    tau_x, tau_z = torque[:, :, :1], torque[:, :, 1:]
+    return (tau_z * R[:, 0] - tau_x * R[:, 2]).reshape(-1, 3) / lengths(vec)[0][:, None]
