@@ -133,7 +133,8 @@ NETWORK_BUGS = [
      of(LAWS, "P53_images_are_all_the_same_atom[NequIP,triclinic,False]") + GRADIENT),
     ("hard cutoff", hard_cutoff, of(LAWS, "P57_smooth_through_the_cutoff[NequIP,False]"), TURNS + GRADIENT),
     ("harmonics of noise in place of directions", harmonics_of_noise,
-     of(LAWS, "P33_permutations[NequIP,cluster,False]") + of(MECHANICS, "dipoles_turn_and_move_with_the_charge[NequIP]"),
+     of(LAWS, "P33_permutations[NequIP,cluster,False]")
+     + of(MECHANICS, "dipoles_turn_and_move_with_the_charge[NequIP]"),
      TURNS + GRADIENT),
     ("volume of a box with right angles", volume_of_a_box,
      of(MECHANICS, "P51_stress_is_the_strain_derivative[NequIP,triclinic,False]"),

@@ -63,9 +63,10 @@ class NequIP(Model):
         return {irrep: c for irrep, c in self.features.items() if irrep in self.irreps_read}
 
     def _plan(self):
-        """For each layer, {Irrep: channels} that come in, that go out, and the paths: irreps appear as paths reach them.
+        """For each layer, {Irrep: channels} that come in, that go out, and the paths.
 
-        From scalars, harmonics make tensors of natural parity; a pseudovector takes a second layer.
+        Irreps appear as paths reach them: from scalars, harmonics make tensors of natural parity; a pseudovector
+        takes a second layer.
         """
         plan, come = [], {SCALAR: self.features[SCALAR]}
         for k in range(self.layers):

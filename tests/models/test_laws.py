@@ -11,8 +11,19 @@ from se3ref import models
 from se3ref.nn import radial
 from se3ref.so3 import random_rotation
 from se3ref.systems import Structure, join, neighbor_graph
-from tests.models.zoo import (ALL, CUTOFF, EQUIVARIANT, FINITE, LAYERS, O3, PERIODIC, STRUCTURES, evaluate,
-                              model_and_params, scales)
+from tests.models.zoo import (
+    ALL,
+    CUTOFF,
+    EQUIVARIANT,
+    FINITE,
+    LAYERS,
+    O3,
+    PERIODIC,
+    STRUCTURES,
+    evaluate,
+    model_and_params,
+    scales,
+)
 
 TOLERANCE = 1e-12
 every_model = pytest.mark.parametrize("name", EQUIVARIANT)
@@ -27,6 +38,10 @@ def violation(name, structure, other, turn=lambda F: F, trained=False, times=1):
     return max(abs(b.energy - times * a.energy) / (times * energy), np.abs(b.forces - turn(a.forces)).max() / force)
 
 
+def turned_by(R):
+    return lambda F: F @ R.T
+
+
 def rotations(improper):
     R = random_rotation(np.random.default_rng(5), 3)
     return -R if improper else R
@@ -37,7 +52,7 @@ def rotations(improper):
 @every_structure
 def test_P32_rotations(name, trained, kind):
     for R in rotations(improper=False):
-        assert violation(name, STRUCTURES[kind], STRUCTURES[kind].rotated(R), lambda F: F @ R.T, trained) <= TOLERANCE
+        assert violation(name, STRUCTURES[kind], STRUCTURES[kind].rotated(R), turned_by(R), trained) <= TOLERANCE
 
 
 @pytest.mark.parametrize("name", O3)
@@ -45,12 +60,13 @@ def test_P32_rotations(name, trained, kind):
 @every_structure
 def test_P59_reflections(name, trained, kind):
     for R in rotations(improper=True):
-        assert violation(name, STRUCTURES[kind], STRUCTURES[kind].rotated(R), lambda F: F @ R.T, trained) <= TOLERANCE
+        assert violation(name, STRUCTURES[kind], STRUCTURES[kind].rotated(R), turned_by(R), trained) <= TOLERANCE
 
 
 def test_the_SO3_network_sees_handedness():
     """A mirror image of a chiral cluster has another energy: what labels without parity allow."""
-    assert violation("NequIP SO(3)", STRUCTURES["cluster"], STRUCTURES["cluster"].rotated(-np.eye(3)), np.negative) > 1e-6
+    cluster = STRUCTURES["cluster"]
+    assert violation("NequIP SO(3)", cluster, cluster.rotated(-np.eye(3)), np.negative) > 1e-6
 
 
 @every_model
@@ -66,7 +82,7 @@ def test_P53_translations(name, shift, kind):
 def test_the_foil_fails_to_rotate_and_to_translate():
     cluster = STRUCTURES["cluster"]
     R = rotations(improper=False)[0]
-    assert violation("Coordinates", cluster, cluster.rotated(R), lambda F: F @ R.T) > 1e-3
+    assert violation("Coordinates", cluster, cluster.rotated(R), turned_by(R)) > 1e-3
     assert violation("Coordinates", cluster, cluster.translated([1.0, 0, 0])) > 1e-3
 
 

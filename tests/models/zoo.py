@@ -25,7 +25,7 @@ LAYERS = 2
 
 @functools.cache
 def model_and_params(name, trained):
-    """The model, and its parameters: a fresh draw, or after some steps on ethanol, where nothing is special any more."""
+    """The model, and its parameters: a fresh draw, or after some steps on ethanol."""
     model = ALL[name]()
     if not trained:
         return model, model.init(np.random.default_rng(0))
