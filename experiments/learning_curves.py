@@ -83,10 +83,11 @@ def train_and_test(task, network, n, seed, times=1):
 
 
 def plan():
-    """The points (task, network, n, seed, times): the curves, one size with another seed, networks of one family,
+    """The points (task, network, n, seed, times): the curves, networks of one family, some points with another seed,
     and one point trained three times as long."""
     curves = [(task, network, n, 0, 1) for task, (*_, networks) in TASKS.items() for n in SIZES for network in networks]
-    again = [(task, network, 50, 1, 1) for task in ("dipole", "forces") for network in FIVE]
+    again = [("dipole", network, 50, 1, 1) for network in FIVE]
+    again += [("forces", network, 50, 1, 1) for network in ("invariant", "l = 2")]
     family = [("forces", network, n, 0, 1) for network in tuple(NETWORKS)[5:] for n in (25, 100)]
     return curves + family + again + [("dipole", "l = 2", 200, 0, 3)]
 

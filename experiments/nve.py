@@ -2,9 +2,10 @@
 
     python experiments/nve.py
 
-Writes nve.json beside this file: for each run the total energy, the temperature and the speed of the centre of mass
-at every 40th step.  A direct force head has no energy, so the potential of every run is measured by one model, METER.
-A run that is in the file is not made again; delete the file to start afresh.  Each takes one to four minutes.
+Writes nve.json beside this file: for each run its total energy, the temperature and the speed of the centre of mass
+at every 40th step.  A direct force head has no energy, so for all runs there is also the total energy with the
+potential of one model, METER.  A run that is in the file is not made again; delete the file to start afresh.  Each
+takes one to four minutes.
 """
 
 import json
@@ -24,7 +25,7 @@ TEMPERATURE = 300.0                                            # K, of the run
 RUNS = {                                                       # model, precision, seed of the velocities
     "gradient": ("nequip_ethanol_200", "float64", 0),
     "direct": ("direct_ethanol_200", "float64", 0),
-    "gradient, another model": ("nequip_ethanol_950", "float64", 0),
+    "gradient, SchNet": ("schnet_ethanol_short", "float64", 0),
     "gradient in float32": ("nequip_ethanol_200", "float32", 0),
     "direct, seed 1": ("direct_ethanol_200", "float64", 1),
     "direct, seed 2": ("direct_ethanol_200", "float64", 2),
@@ -47,14 +48,19 @@ def field(name, dtype="float64"):
 
 
 def measured(run):
-    """What is kept of a Trajectory: total energy from the start, temperature, and speed of the centre of mass."""
+    """What is kept of a Trajectory: total energies from the start, temperature, and speed of the centre of mass."""
     meter, m = field(METER), dynamics.masses(run.structure.numbers)
-    total = run.kinetic + np.array([meter(r)[0] for r in run.positions])
+    metered = run.kinetic + np.array([meter(r)[0] for r in run.positions])
     centre = m @ run.velocities / m.sum()                      # (k,3)
-    return {"energy_meV": (1000 * (total - total[0])).round(5).tolist(),
-            "temperature_K": run.temperature.round(2).tolist(),
+    own = None if np.isnan(run.potential).all() else from_start(run.total)
+    return {"energy_meV": own, "metered_meV": from_start(metered), "temperature_K": run.temperature.round(2).tolist(),
             "speed_angstrom_per_ps": (1000 * np.sqrt((centre * centre).sum(1))).round(5).tolist(),
             "stopped": run.stopped}
+
+
+def from_start(energy):
+    """Energies (k,), eV, as a list of their changes since the start, meV."""
+    return (1000 * (energy - energy[0])).round(5).tolist()
 
 
 def made(name, dtype, seed):
