@@ -6,7 +6,7 @@ from se3ref.backend import lift
 from se3ref.models import heads, nequip
 from se3ref.nn import gate, ops, radial
 from se3ref.systems import graph as graphs
-from se3ref.training import loop, loss
+from se3ref.training import loss, run
 from se3ref.training.optimizer import Adam
 
 
@@ -103,17 +103,13 @@ def moments_with_their_bias():
     return [(Adam, "update", update)]
 
 
-def shares_that_ignore_sizes():
-    shared = loop._Run._shared_gradient
+def ranks_that_count_twice():
+    shared = run.Run._shared
 
-    def equal(self, rows):
-        atoms, loop.PER_ATOM = loop.PER_ATOM, {}
+    def twice(self, rows):
         self.weights = {name: 2 * w for name, w in self.weights.items()}
-        try:
-            return shared(self, rows)
-        finally:
-            loop.PER_ATOM = atoms
-    return [(loop._Run, "_shared_gradient", equal)]
+        return shared(self, rows)
+    return [(run.Run, "_shared", twice)]
 
 
 def of(file, *names):
@@ -157,5 +153,5 @@ NETWORK_BUGS = [
     ("Adam without unbiased moments", moments_with_their_bias,
      of("training/test_optimizer", "adam_is_the_paper", "the_first_step_has_the_length_of_the_rate"),
      of("training/test_optimizer", "adam_finds_the_minimum_of_a_skewed_bowl")),
-    ("ranks that count twice", shares_that_ignore_sizes, of("training/test_loop", "shares_of_a_batch_add_up"), []),
+    ("ranks that count twice", ranks_that_count_twice, of("training/test_loop", "shares_of_a_batch_add_up"), []),
 ]

@@ -27,7 +27,7 @@ FILES = {
     "nn": ["params", "ops", "radial", "linear", "gate", "convolution", "rotated", "attention", "contraction"],
     "electrostatics": ["ewald", "pme", "equilibration"],
     "models": ["heads", "model", "coordinates", "schnet", "egnn", "painn", "nequip", "se3_transformer", "files"],
-    "training": ["loss", "optimizer", "dataset", "loop"],
+    "training": ["loss", "optimizer", "dataset", "units", "run", "loop"],
     "verify": ["laws", "gradients", "equivariance"],
 }
 LEAVES = ["numpy", "scipy", "tqdm", "se3ref", *sys.stdlib_module_names]

@@ -23,7 +23,12 @@ R is fixed up to S, and no choice of S is smooth over the whole sphere.  Two suf
 edge and, where it is near the axis, one that swaps the axes x and y first.  Which of them, is decided on real parts
 and makes no difference; each is analytic where it is used, so that complex steps go through.
 
-When it pays: see `convolve_rotated`.  Source: Passaro and Zitnick, Reducing SO(3) Convolutions to SO(2), ICML 2023.
+Cost.  (1) takes min(2 l1+1, 2 l3+1)(2 l3+1) products for an edge, a path and a channel, where `convolve`, with its
+coupling outside the sum over k neighbours, takes (2 l1+1)(2 l2+1)(1 + (2 l3+1)/k).  Over all paths that is 1.3 times
+fewer at l <= 2 and 1.7 times at l <= 6, but products are not all: weights multiply features in both, and here there
+are frames to make.  Measured beside `convolve` with its harmonics: 1.4 times its time at l <= 2, equal at l <= 4,
+0.9 at l <= 6 forward and 1.1 with gradients.  The gain of the literature is over a coupling at every edge.
+Source: Passaro and Zitnick, Reducing SO(3) Convolutions to SO(2) for Efficient Equivariant GNNs, ICML 2023.
 """
 
 import functools
@@ -72,7 +77,7 @@ def convolve_rotated(terms, w, h, vec, graph):
             torque = torque + sum(_torque(l, dD[l], D[l]) for l in range(lmax + 1))
             dw[block.edges] = dwb.reshape(-1, w.shape[1])
             dvec[block.edges] = _across(torque, D[1], vec[block.edges])
-        return dw, {irrep: graph.sum_edges(d[graph.reverse]) for irrep, d in dhj.items()}, dvec
+        return dw, {irrep: graph.sum_leaving(d) for irrep, d in dhj.items()}, dvec
     return y, pull
 
 
@@ -86,7 +91,8 @@ def _pull_messages(own, wb, x, D, dyb, dwb, dD):
         dtD = _stacked(v * xm) @ np.ascontiguousarray(d.swapaxes(1, 2), like=d)
         dD[path.y.l][:, rows] += t * dtD.reshape(tD.shape)
         dwb[:, :, weights] = sum_products(_joined(dX), _joined(xm)).reshape(v[:, 0].shape)
-        dx[:, columns] += v * dX
+        dX *= v
+        dx[:, columns] += dX
     return dx
 
 
@@ -158,8 +164,8 @@ def _frames(lmax, vec, count):
     a, b = _multiples(lmax, X / sine, Y / sine), _multiples(lmax, Z, sine)
     for l in range(lmax + 1):
         J = constant(half_turn(l), vec)
-        turn = _times_turn(real_times(J, _times_turn(J[:, :, None], b)), a)              # J = J^T: J from the left is
-        turn = np.where(near, real_times(J, turn), turn)                                 # J on the columns of each row
+        turn = _times_turn(real_times(J, _times_turn(J[:, :, None], b)), a)              # (2l+1, 2l+1, b k)
+        turn = np.where(near, real_times(J, turn), turn)       # J @ acts on the columns: turn J, since J = J^T
         turn = turn.reshape(2 * l + 1, 2 * l + 1, -1, count).transpose(2, 0, 3, 1)
         D.append(np.ascontiguousarray(turn, like=turn))
     return D

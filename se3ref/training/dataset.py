@@ -1,5 +1,7 @@
 """Structures with what is known of them: the data of training, from arrays, structures or a file."""
 
+import warnings
+
 import numpy as np
 
 from se3ref.systems import Structure, join, neighbor_graph
@@ -22,9 +24,11 @@ class Dataset:
     """
 
     def __init__(self, structures, **targets):
-        self.structures = list(structures)
-        if not self.structures or not all(isinstance(s, Structure) for s in self.structures):
-            raise ValueError(f"a Dataset needs a list of at least one Structure; got {len(self.structures)} items")
+        self.structures = [structures] if isinstance(structures, Structure) else list(structures)
+        odd = [type(s).__name__ for s in self.structures if not isinstance(s, Structure)]
+        if not self.structures or odd:
+            raise ValueError(f"a Dataset needs a list of at least one Structure; got {odd[0] if odd else 'none'}: "
+                             f"Structure.from_ase(atoms) makes one of ase.Atoms")
         if not targets:
             raise ValueError(f"a Dataset needs targets: some of {', '.join([*PER_STRUCTURE, *PER_ATOM])}")
         self.targets = {name: _checked(name, values, self.structures) for name, values in targets.items()}
@@ -48,13 +52,23 @@ class Dataset:
         from ase.io import read
         images = read(path, index=":")
         known = [{} if atoms.calc is None else atoms.calc.results for atoms in images]
-        names = [name for name in ("energy", "forces", "stress", "dipole") if all(name in k for k in known)]
+        having = {name: sum(name in k for k in known) for name in ("energy", "forces", "stress", "dipole")}
+        names = [name for name, count in having.items() if count == len(images)]
         if not names:
-            raise ValueError(f"{path} has no energy, forces, stress or dipole that all its {len(images)} images share")
+            found = sorted({key for atoms in images for key in (*atoms.info, *atoms.arrays)})
+            raise ValueError(f"{path} has no energy, forces, stress or dipole that all its {len(images)} images share; "
+                             f"it has {found}: ASE reads labels from the keys energy, forces, stress and dipole")
+        if partly := {name: count for name, count in having.items() if 0 < count < len(images)}:
+            warnings.warn(f"{path}: left out, since not all {len(images)} images have them: {partly}", stacklevel=2)
         targets = {name: [k[name] for k in known] for name in names}
         if "stress" in targets:
             targets["stress"] = [atoms.get_stress(voigt=False) for atoms in images]
         return cls([Structure.from_ase(atoms) for atoms in images], **targets)
+
+    def sharing_graphs_of(self, other):
+        """This Dataset, with the graphs of another one of the same structures: what either makes, both have."""
+        self._graphs = other._graphs
+        return self
 
     def __len__(self):
         return len(self.structures)
@@ -92,6 +106,8 @@ def _checked(name, values, structures):
     """The target as a list of float64 arrays, one for each structure."""
     if name not in PER_STRUCTURE and name not in PER_ATOM:
         raise ValueError(f"targets are {', '.join([*PER_STRUCTURE, *PER_ATOM])}; got {name!r}")
+    if not hasattr(values, "__len__"):
+        raise ValueError(f"the target {name!r} is a list or an array, an entry for each structure; got {values!r}")
     values = [np.asarray(v, dtype=np.float64) for v in values]
     if len(values) != len(structures):
         raise ValueError(f"the target {name!r} has {len(values)} entries for {len(structures)} structures")

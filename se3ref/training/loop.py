@@ -1,26 +1,22 @@
 """The training loop: mini-batches, validation, early stop, progress, checkpoints that a stopped run goes on from."""
 
 import dataclasses
-import json
-import time
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from se3ref.nn import params as trees
-from se3ref.training.dataset import PER_ATOM
-from se3ref.training.loss import predict, terms_and_gradient
-from se3ref.training.optimizer import Adam, clipped, schedule
-
-CHUNK = 50                                                     # structures a graph, where nothing is learned
+from se3ref.nn.params import check_like
+from se3ref.training.dataset import Dataset
+from se3ref.training.run import Run
+from se3ref.training.units import Units, default_weights, initial_params
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Result:
     """What `fit` returns.  params: the averaged parameters with the least validation loss (without validation, the
-    last ones), float64.  history: one dict for each look at the validation set: step, seconds of CPU time, and the
-    `errors` by name.  finished: False where the run was interrupted."""
+    last ones), float64.  history: one dict for each look at the validation set: step, seconds of CPU time, loss and
+    [mae, rmse] by name under errors.  finished: False where the run was interrupted."""
     params: dict
     history: list
     finished: bool
@@ -44,213 +40,85 @@ def fit(model, train, validation=None, *, steps=2000, batch=5, rate=5e-3, weight
     The same seed gives the same result bit for bit.  An interrupt (Ctrl-C) writes the checkpoint and returns what
     there is, with finished=False.
     """
+    settings = _checked(dict(steps=steps, batch=batch, rate=rate, decay=decay, clip=clip, averaging=averaging, seed=seed))
+    every = max(1, steps // 20) if every is None else _whole("every", every)
+    weights = _checked_weights(train, validation, weights)
+    if patience is not None and (validation is None or _whole("patience", patience) < 1):
+        raise ValueError("patience counts looks at the validation set: it takes validation data, and is at least 1")
     params = initial_params(model, train, seed) if params is None else params
-    weights = default_weights(train) if weights is None else weights
-    run = _Run(model, _without_shifts(train, model, params), weights, dict(steps=steps, batch=batch, rate=rate,
-               decay=decay, clip=clip, averaging=averaging, seed=seed), params, dtype, communicator)
-    watched = None if validation is None else _without_shifts(validation, model, params)
+    check_like(params, model.init(np.random.default_rng(0)))
+    units = Units(model, params)
+    run = Run(model, units.of_data(train), None if validation is None else units.of_data(validation),
+              units.of_weights(weights), settings, units.start(params), dtype, units, communicator)
     if checkpoint is not None and Path(checkpoint).exists():
         run.resume(checkpoint)
-    every = max(1, steps // 20) if every is None else every
-    bar = tqdm(total=steps, initial=run.step, disable=not progress, unit="step", mininterval=0.5)
+    with tqdm(total=steps, initial=run.state.step, disable=not progress, unit="step", mininterval=0.5) as bar:
+        finished = _steps(run, steps, every, patience, checkpoint, bar)
+    return Result(run.result(), list(run.state.history), finished)
+
+
+def _steps(run, steps, every, patience, checkpoint, bar):
+    """Step by step to the end; whether it was reached.  A look that an interrupt cut short is made up for."""
     try:
-        while run.step < steps and not run.exhausted(patience):
-            terms = run.advance()
-            bar.update()
-            if progress and run.step % 10 == 0:
-                bar.set_postfix_str(_words(terms, weights, run.history))
-            if run.step % every == 0 or run.step == steps:
-                run.look(watched)
+        while True:
+            if run.due(every):
+                run.look()
                 if checkpoint is not None:
                     run.save(checkpoint)
-        finished = True
+            if run.state.step >= steps or run.exhausted(patience):
+                return True
+            terms = run.advance()
+            bar.update()
+            if run.state.step % 10 == 0:
+                bar.set_postfix_str(_words(terms, run))
     except KeyboardInterrupt:
-        finished = False
         if checkpoint is not None:
             run.save(checkpoint)
-    finally:
-        bar.close()
-    return Result(_with_shifts(run.result(), params), run.history, finished)
+        return False
 
 
-def errors(model, params, dataset, names=None):
-    """Mean absolute and root-mean-square errors by target, {name: (mae, rmse)}; energies of structures, not atoms."""
-    names = [name for name in dataset.targets if names is None or name in names]
-    differences = {name: [] for name in names}
-    for start in range(0, len(dataset), CHUNK):
-        graph, targets = dataset.batch(range(start, min(start + CHUNK, len(dataset))), model.cutoff)
-        predicted = predict(model, params, graph, names)
-        for name in names:
-            differences[name].append((predicted[name] - targets[name]).ravel())
-    joined = {name: np.concatenate(parts).astype(np.float64) for name, parts in differences.items()}
-    return {name: (float(np.abs(d).mean()), float(np.sqrt((d * d).mean()))) for name, d in joined.items()}
-
-
-def initial_params(model, train, seed=0):
-    """A fresh draw, with the energies' scale the spread of the forces and each species' shift by least squares."""
-    params = model.init(np.random.default_rng(seed))
-    if "energy" in model.heads and "energy" in train.targets:
-        counts = train.compositions(model.species)
-        params["heads"]["energy"]["shift"] += np.linalg.lstsq(counts, np.array(train.targets["energy"]))[0]
-    if "energy" in model.heads and "forces" in train.targets:
-        params["heads"]["energy"]["scale"] *= _spread(train.targets["forces"])
-    return params
-
-
-def default_weights(train):
-    """Weights of the loss that make its terms comparable: see `fit`."""
-    force = _spread(train.targets["forces"]) if "forces" in train.targets else None
-    weights = {name: 1 / _spread(values) ** 2 for name, values in train.targets.items()}
-    if force is not None:
-        weights |= {"forces": 10 / force**2} | ({"energy": 9 / force**2} if "energy" in weights else {})
-    return weights
-
-
-def _spread(values):
-    """The standard deviation of all entries; 1 where they do not vary."""
-    return float(np.concatenate([v.ravel() for v in values]).std()) or 1.0
-
-
-# --- energies are learned relative to the species' shifts, so that single precision keeps their small differences ---
-
-def _without_shifts(data, model, params):
-    """The data with the shifts of `params` taken off its energies."""
-    if "energy" not in model.heads or "energy" not in data.targets:
-        return data
-    base = data.compositions(model.species) @ params["heads"]["energy"]["shift"]
-    other = data[:]
-    other.targets["energy"] = [e - b for e, b in zip(data.targets["energy"], base, strict=True)]
-    return other
-
-
-def _with_shifts(params, start):
-    """Float64 parameters with the shifts of the start put back on."""
-    params = trees.cast(params, np.float64)
-    if "energy" in params["heads"]:
-        params["heads"]["energy"]["shift"] += start["heads"]["energy"]["shift"]
-    return params
-
-
-def _words(terms, weights, history):
+def _words(terms, run):
     """The root-mean-square errors of the current batch, and the last validation loss, for the progress bar."""
-    now = [f"{name} {1e3 * np.sqrt(term / weights[name]):.1f}" for name, term in terms.items()]
+    now = [f"{name} {1e3 * run.units.of_errors(name, [np.sqrt(term / run.weights[name])])[0]:.1f}"
+           for name, term in terms.items() if run.weights[name]]
+    history = run.state.history
     seen = [f"validation {history[-1]['loss']:.3g}"] if history and "loss" in history[-1] else []
     return ", ".join([*now, *seen]) + " (rms, 1e-3)"
 
 
-class _Run:
-    """A training run between two steps: parameters, their average, the optimiser, and what was seen."""
+# --- what is asked for ----------------------------------------------------------------------------------------
 
-    def __init__(self, model, train, weights, settings, params, dtype, communicator):
-        params = trees.map_leaves(np.copy, params)
-        if "energy" in params["heads"]:
-            params["heads"]["energy"]["shift"][:] = 0
-        self.model, self.train, self.weights, self.settings = model, train, weights, settings
-        self.like, self.communicator = trees.cast(params, dtype), communicator
-        self.theta = trees.flatten(self.like)
-        self.average, self.best, self.adam = self.theta.copy(), None, Adam.start(self.theta)
-        self.decay = settings["decay"] * trees.flatten(
-            trees.map_leaves(lambda leaf: np.full(leaf.shape, leaf.ndim > 1, dtype), self.like))
-        self.step, self.history, self.cpu = 0, [], 0.0
-
-    def advance(self):
-        """One gradient step; returns the terms of the loss."""
-        began = time.process_time()
-        terms, gradient = self._gradient(self._rows())
-        if not np.isfinite(sum(terms.values())):
-            raise FloatingPointError(f"the loss is {sum(terms.values())} at step {self.step}: try a lower rate than "
-                                     f"{self.settings['rate']}, and look for odd labels in the data")
-        s = self.settings
-        rate = s["rate"] * schedule(self.step / s["steps"])
-        self.adam.update(self.theta, clipped(gradient, s["clip"]), rate, self.decay)
-        self.step += 1
-        keep = min(s["averaging"], self.step / (self.step + 10))                 # a short memory at first
-        self.average += (1 - keep) * (self.theta - self.average)
-        self.cpu += time.process_time() - began
-        return terms
-
-    def _rows(self):
-        """The structures of this step: each epoch is one permutation, a function of the seed and the epoch alone."""
-        n, size = len(self.train), min(self.settings["batch"], len(self.train))
-        per_epoch = n // size
-        epoch, k = divmod(self.step, per_epoch)
-        order = np.random.default_rng([self.settings["seed"], epoch]).permutation(n)
-        return order[k * size:(k + 1) * size]
-
-    def _gradient(self, rows):
-        if self.communicator is None:
-            return self._terms_and_gradient(rows, self.weights)
-        return self._shared_gradient(rows)
-
-    def _terms_and_gradient(self, rows, weights):
-        graph, targets = self.train.batch(rows, self.model.cutoff)
-        params = trees.unflatten(self.theta, self.like)
-        terms, grads = terms_and_gradient(self.model, params, graph, targets, weights)
-        return terms, trees.flatten(grads)
-
-    def _shared_gradient(self, rows):
-        """Each rank takes every size-th structure; its means count by its share, and the sums go to all ranks."""
-        ranks, rank = self.communicator.Get_size(), self.communicator.Get_rank()
-        own, sizes = rows[rank::ranks], np.array([len(s) for s in self.train.structures])
-        share = {name: sizes[own].sum() / sizes[rows].sum() if name in PER_ATOM else len(own) / len(rows)
-                 for name in self.weights}
-        terms, gradient = dict.fromkeys(self.weights, 0.0), np.zeros_like(self.theta)
-        if len(own):
-            terms, gradient = self._terms_and_gradient(own, {k: w * share[k] for k, w in self.weights.items()})
-        return {name: self.communicator.allreduce(term) for name, term in terms.items()}, \
-            self.communicator.allreduce(gradient)
-
-    # --- validation ---------------------------------------------------------------------------------------------
-
-    def look(self, validation):
-        """Write the errors of the averaged parameters into the history, and keep the best ones."""
-        entry = {"step": self.step, "seconds": self.cpu}
-        if validation is not None:
-            found = errors(self.model, trees.unflatten(self.average, self.like), validation, self.weights)
-            entry["errors"] = {name: list(pair) for name, pair in found.items()}
-            entry["loss"] = float(sum(self.weights[name] * _per_atom(name, rmse, validation) ** 2
-                                      for name, (_, rmse) in found.items()))
-            if entry["loss"] <= min((e["loss"] for e in self.history), default=np.inf):
-                self.best = self.average.copy()
-        self.history.append(entry)
-
-    def exhausted(self, patience):
-        """Whether the last `patience` looks brought nothing better than an earlier one."""
-        losses = [entry["loss"] for entry in self.history if "loss" in entry]
-        return patience is not None and len(losses) > patience and min(losses[-patience:]) > min(losses[:-patience])
-
-    def result(self):
-        """The parameters to keep."""
-        return trees.unflatten(self.average if self.best is None else self.best, self.like)
-
-    # --- checkpoints --------------------------------------------------------------------------------------------
-
-    def save(self, path):
-        """Everything that the next step depends on, written whole or not at all."""
-        vectors = {"theta": self.theta, "average": self.average, "m": self.adam.m, "v": self.adam.v}
-        if self.best is not None:
-            vectors["best"] = self.best
-        trees.write(path, vectors, {"run": self._identity(), "step": self.step, "history": self.history,
-                                    "cpu": self.cpu})
-
-    def resume(self, path):
-        """Go on from a checkpoint; ValueError where it was written with another model or other settings."""
-        vectors, about = trees.read(path)
-        if about.get("run") != self._identity():
-            raise ValueError(f"{path} is the checkpoint of another run:\n{about.get('run')}\nthis run is\n"
-                             f"{self._identity()}\ngive another checkpoint=, or delete that file")
-        trees.check_like({name: v for name, v in vectors.items() if name != "best"},
-                         dict.fromkeys(("theta", "average", "m", "v"), self.theta), "checkpoint")
-        self.theta, self.average, self.best = vectors["theta"], vectors["average"], vectors.get("best")
-        self.adam = Adam(vectors["m"], vectors["v"], about["step"])
-        self.step, self.history, self.cpu = about["step"], about["history"], about["cpu"]
-
-    def _identity(self):
-        """What must be the same for a run to go on: JSON turns tuples into lists, so it goes through it here too."""
-        return json.loads(json.dumps({"model": repr(self.model), "structures": len(self.train),
-                                      "weights": self.weights, "dtype": str(self.theta.dtype), **self.settings}))
+def _whole(name, value):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} is a whole number above 0; got {value!r}")
+    return int(value)
 
 
-def _per_atom(name, rmse, data):
-    """Energies count per atom in the loss; their errors are given per structure."""
-    return rmse / np.mean([len(s) for s in data.structures]) if name == "energy" else rmse
+def _checked(settings):
+    """The settings as plain Python numbers; ValueError for what makes no sense."""
+    for name in ("steps", "batch"):
+        settings[name] = _whole(name, settings[name])
+    seed = settings["seed"]
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed is a whole number, at least 0; got {seed!r}")
+    for name, good, words in (("rate", lambda x: x > 0, "above 0"), ("clip", lambda x: x > 0, "above 0"),
+                              ("decay", lambda x: x >= 0, "at least 0"),
+                              ("averaging", lambda x: 0 <= x < 1, "from 0 to below 1")):
+        settings[name] = float(settings[name])
+        if not good(settings[name]):
+            raise ValueError(f"{name} is a number {words}; got {settings[name]}")
+    return {**settings, "seed": int(seed)}
+
+
+def _checked_weights(train, validation, weights):
+    for name, data in (("train", train), ("validation", validation)):
+        if not (isinstance(data, Dataset) or name == "validation" and data is None):
+            raise TypeError(f"{name} must be a training.Dataset; got {type(data).__name__}: Dataset.from_frames, "
+                            f"from_arrays and from_file make one")
+    weights = default_weights(train) if weights is None else {k: float(w) for k, w in weights.items()}
+    if set(weights) != set(train.targets) or not all(0 <= w < np.inf for w in weights.values()):
+        raise ValueError(f"weights are numbers >= 0, one for each target {sorted(train.targets)}; got {weights}")
+    if validation is not None and set(validation.targets) != set(train.targets):
+        raise ValueError(f"validation data must have the targets of the training data, {sorted(train.targets)}; "
+                         f"got {sorted(validation.targets)}")
+    return weights

@@ -46,6 +46,8 @@ def terms_and_gradient(model, params, graph, targets, weights):
     terms, slopes = {}, {}
     for name, target in targets.items():
         terms[name], slopes[name] = _squared_error(name, predicted, target, weights, graph)
+    if not np.isfinite(sum(terms.values())):
+        raise FloatingPointError(f"the loss is {sum(terms.values())}")
     if DERIVATIVES & set(targets):
         return terms, _gradient_by_complex_step(model, params, graph, slopes)
     return terms, pull(_seeds(slopes, graph))[0]
