@@ -25,10 +25,10 @@ TEMPERATURE = 300.0                                            # K, of the run
 RUNS = {                                                       # model, precision, seed of the velocities
     "gradient": ("nequip_ethanol_200", "float64", 0),
     "direct": ("direct_ethanol_200", "float64", 0),
-    "gradient, SchNet": ("schnet_ethanol_short", "float64", 0),
     "gradient in float32": ("nequip_ethanol_200", "float32", 0),
     "direct, seed 1": ("direct_ethanol_200", "float64", 1),
     "direct, seed 2": ("direct_ethanol_200", "float64", 2),
+    "gradient, SchNet": ("schnet_ethanol_short", "float64", 0),
 }
 
 

@@ -125,6 +125,8 @@ def simulate(forces, structure, velocities, dt, steps, every=1, progress=False):
     Nothing is lost: on an interrupt (Ctrl-C), or where the force field refuses a geometry after the start, the
     Trajectory of the steps done is returned, with the reason in `stopped`.  From its last frame one goes on.
     """
+    if np.shape(velocities) != structure.positions.shape:
+        raise ValueError(f"velocities must have the shape {structure.positions.shape}; got {np.shape(velocities)}")
     run = verlet(forces, structure.positions, velocities, masses(structure.numbers), dt)
     frames, stopped = [next(run)], None                        # what is wrong at the start is an error
     try:

@@ -10,6 +10,7 @@ xx, yy, zz, yz, xz, xy.  Source: Hjorth Larsen et al., J. Phys.: Condens. Matter
 import numpy as np
 
 from se3ref.models import evaluate_graph
+from se3ref.nn.params import check_like
 from se3ref.systems import Structure, neighbor_graph
 
 try:
@@ -39,6 +40,7 @@ class Calculator(AseCalculator):
 
     def __init__(self, model, params):
         super().__init__()
+        check_like(params, model.init(np.random.default_rng(0)))
         self.model, self.params = model, params
         self.implemented_properties = sorted({p for head in model.heads for p in PROPERTIES.get(head, ())})
 

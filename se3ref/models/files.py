@@ -14,6 +14,7 @@ def save(path, model, params, card=None):
 
     card: a dict that says what a user must know: the data, their level of theory, errors measured, how it was made.
     """
+    check_like(params, model.init(np.random.default_rng(0)))
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
     write(path, params, {"architecture": type(model).__name__, "fields": fields, "card": card or {}})
 
@@ -25,12 +26,14 @@ def load(path):
     """
     params, about = read(path)
     known = {cls.__name__: cls for cls in Model.__subclasses__()}
-    if about.get("architecture") not in known:
+    if not isinstance(about.get("architecture"), str) or about["architecture"] not in known:
         raise ValueError(f"{path} holds the architecture {about.get('architecture')!r}; known are {sorted(known)}")
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in about["fields"].items()}
-    model = known[about["architecture"]](**fields)
+    try:
+        model, card = known[about["architecture"]](**about["fields"]), about["card"]
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{path} does not fit the architecture {about['architecture']}: {error}") from None
     check_like(params, model.init(np.random.default_rng(0)), str(path))
-    return model, params, about["card"]
+    return model, params, card
 
 
 def shipped(name):

@@ -18,9 +18,11 @@ import numpy as np
 
 from se3ref.models import heads
 from se3ref.nn.params import add_trees, float_dtype
-from se3ref.so3 import Irrep
+from se3ref.so3 import Irrep, Irreps
 from se3ref.systems import Graph, neighbor_graph
 from se3ref.systems.structure import SYMBOLS
+
+COUNTS = {"lmax": 0, "channels": 1, "layers": 1, "basis": 1, "attention_heads": 1}       # fields, and their least values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,18 +37,38 @@ class Model:
     cutoff: float
     heads: tuple = dataclasses.field(default=("energy",), kw_only=True)
 
-    group = "O(3)"
+    group = "O(3)"                                             # where a subclass has no such field
+    neighbors = 1.0
 
     def __post_init__(self):
-        species = tuple(int(z) for z in self.species)
-        if not species or len(set(species)) < len(species) or not all(1 <= z <= 118 for z in species):
-            raise ValueError(f"species are different atomic numbers from 1 to 118; got {self.species}")
-        if not (np.isfinite(self.cutoff) and self.cutoff > 0):
-            raise ValueError(f"the cutoff is a length > 0 in angstrom; got {self.cutoff}")
+        for field in dataclasses.fields(self):                 # lists and NumPy's numbers are fine in the call
+            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
+        object.__setattr__(self, "heads", (self.heads,) if isinstance(self.heads, str) else self.heads)
+        self._check()
+        object.__setattr__(self, "cutoff", float(self.cutoff))
+
+    def _check(self):
+        """ValueError for fields that make no model."""
+        species = self.species
+        if not (isinstance(species, tuple) and species and len(set(species)) == len(species)
+                and all(isinstance(z, int) and 1 <= z <= 118 for z in species)):
+            raise ValueError(f"species are different atomic numbers from 1 to 118; got {species}")
+        if not (isinstance(self.cutoff, int | float) and np.isfinite(self.cutoff) and self.cutoff > 0):
+            raise ValueError(f"the cutoff is a length > 0 in angstrom; got {self.cutoff!r}")
         if self.group not in ("O(3)", "SO(3)"):
             raise ValueError(f"group is 'O(3)' or 'SO(3)'; got {self.group!r}")
-        object.__setattr__(self, "species", species)           # a list is fine in the call
-        object.__setattr__(self, "heads", (self.heads,) if isinstance(self.heads, str) else tuple(self.heads))
+        for name, least in COUNTS.items():
+            value = getattr(self, name, least)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name} is a whole number, at least {least}; got {value!r}")
+        if not (isinstance(self.neighbors, int | float) and self.neighbors > 0):
+            raise ValueError(f"neighbors is a number above 0; got {self.neighbors!r}")
+        hidden = getattr(self, "hidden", ())
+        if not (isinstance(hidden, tuple) and all(isinstance(c, int) and c > 0 for c in hidden)):
+            raise ValueError(f"hidden is a tuple of sizes above 0; got {hidden!r}")
+        if not self.heads or len(set(self.heads)) < len(self.heads) or {"charges", "dipole"} <= set(self.heads):
+            raise ValueError(f"heads are at least one, each once, and 'dipole' brings the charges with it; "
+                             f"got {self.heads}")
         for name in self.heads:
             heads.irreps_read(name, self.vector, self.irreps_available)
 
@@ -70,8 +92,10 @@ class Model:
     def forward(self, params, graph):
         """All outputs of all heads, a dict, and pull(cotangents) -> dparams, dgeometry.
 
-        ValueError for a graph of another cutoff or with an element that the model does not know.
+        ValueError for a graph of another cutoff, with an element that the model does not know, or for parameters of
+        another model.
         """
+        self._check_heads(params)
         atoms = self._atoms(graph)
         features, pull_trunk = self.trunk(params["trunk"], atoms)
         outputs, pulls = {}, {}
@@ -91,6 +115,13 @@ class Model:
             dtrunk, dg = pull_trunk(dfeatures)
             return {"trunk": dtrunk, "heads": dhead}, add_trees(dgeometry, dg)
         return outputs, pull
+
+    def _check_heads(self, params):
+        """A cheap look: whole parameters are compared where they are written, read and trained."""
+        found = sorted(params["heads"]) if isinstance(params, dict) and "heads" in params else type(params).__name__
+        if found != sorted(self.heads):
+            raise ValueError(f"parameters are what model.init, fit(...).params or load give, with the heads "
+                             f"{sorted(self.heads)}; got {found}")
 
     def energy(self, params, graph):
         """E (s,), eV, and pull(dE (s,)) -> dparams, dgeometry."""
@@ -116,6 +147,15 @@ class Model:
                              f"{[SYMBOLS[z] for z in unknown]}: give all elements in species=")
         rows = [matches[:, k].nonzero()[0] for k in range(len(self.species))]
         return heads.Atoms(graph, matches.astype(graph.positions.real.dtype), rows, self.vector)
+
+
+def _plain(value):
+    """Tuples for lists and arrays, Python's numbers for NumPy's, strings for Irreps."""
+    if isinstance(value, Irreps):
+        return str(value)
+    if isinstance(value, list | tuple | np.ndarray):
+        return tuple(_plain(item) for item in value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _completed(cotangents, names, outputs):
@@ -149,6 +189,7 @@ def evaluate(model, params, structure, forces=True, stress=False):
 
 def evaluate_graph(model, params, graph, forces=True, stress=False, many=True):
     """`evaluate` for a graph that is there already; many: whether energy and stress keep their axis of structures."""
+    model._check_heads(params)
     graph = graph.cast(float_dtype(params))
     if stress and not (graph.volume > 0).all():
         raise ValueError("stress is an energy per volume, and this structure has none: give a cell with three vectors")

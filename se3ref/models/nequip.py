@@ -54,8 +54,18 @@ class NequIP(Model):
 
     @property
     def irreps_available(self):
-        """What heads may read."""
-        return set(self.features)
+        """What heads may read: the irreps that some path reaches within these layers."""
+        reached = {SCALAR}
+        for _ in range(self.layers):
+            reached |= {path.y for path in paths(tuple(sorted(reached)), self.lmax, tuple(self.features), self.group)}
+        return reached & set(self.features)
+
+    def _check(self):
+        """Irreps that nothing can reach are a mistake: their labels, lmax, or the number of layers."""
+        super()._check()
+        if lost := sorted(set(self.features) - self.irreps_available):
+            raise ValueError(f"harmonics to lmax={self.lmax} in {self.group} reach no {lost} from 0e in {self.layers} "
+                             f"layers: leave them out of irreps={self.irreps!r}, or raise lmax or layers")
 
     @property
     def channels_out(self):

@@ -1,13 +1,13 @@
 r"""SE(3)-Transformer: attention with invariant weights over equivariant values, on features of every degree up to lmax.
 
-One layer with features h, directions Y, radial basis B, envelope u and species z; C. is the coupling of the
+One layer with features h, directions Y, radial basis B, envelope u and species z; C couples, as in the
 convolution, and all W mix channels:
 
-    x = layer_norm(h)     (w^K_ij, w^V_ij) = mlp(B(r_ij))
-    q_i  = x_i W^Q                                        the query of the receiver
-    k_ij = C. (Y_ij (x) (w^K_ij * (x_j W^K)))             the key of the edge
-    v_ij = C. (Y_ij (x) (w^V_ij * (x_j W^V)))             its value
-    a_ij = u_ij exp(<q_i, k_ij>) / sum_k u_ik exp(<q_i, k_ik>)                           for each head
+    x_i  = layer_norm(h_i)                                 (w^K_ij, w^V_ij) = mlp(B(r_ij))
+    q_i  = x_i W^Q                                         the query of the receiver
+    k_ij = C . (Y_ij (x) (w^K_ij * (x_j W^K)))             the key of the edge
+    v_ij = C . (Y_ij (x) (w^V_ij * (x_j W^V)))             its value
+    a_ij = u_ij exp(<q_i, k_ij>) / sum_j' u_ij' exp(<q_i, k_ij'>)      for each head
     h_i <- gate( sqrt(N) sum_j a_ij v_ij W^O + x_i W_z )
 
 sqrt(N), N the typical number of neighbours, undoes what a mean does to the size of values that differ at random.

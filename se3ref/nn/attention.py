@@ -4,7 +4,7 @@ An atom i asks with a query q_i, each neighbour answers with a key k_ij and brin
 messages of a convolution (`nn.convolution`), each with radial weights w of its own.
 
     s_ij = <q_i, k_ij>                    k_ij = C . (Y_ij (x) (w_ij * h_j))     the logit                  (1)
-    a_ij = u_ij exp(s_ij) / sum_k u_ik exp(s_ik)                                 the weight, u the envelope (2)
+    a_ij = u_ij exp(s_ij) / sum_j' u_ij' exp(s_ij')                              the weight, u the envelope (2)
     y_i  = sum_j a_ij v_ij                v_ij = C . (Y_ij (x) (w_ij * h_j))                                (3)
 
 Queries and keys turn by the same D, which is orthogonal, so their inner product, over components, channels and all
@@ -18,9 +18,10 @@ derivative: sum_ij ds_ij <q_i, k_ij> = <q, convolution with ds w> is linear in (
 
     dq = convolution(ds w, h, Y)          g, dh, dY = its pullback of q          dw = ds g                  (4)
 
-For the softmax, a_ij depends on s_ik by  da_ij = a_ij (ds_ij - sum_k a_ik ds_ik), a symmetric matrix, hence
+In the softmax all logits of an atom take part: a change of s changes a by  a_ij (ds_ij - sum_j' a_ij' ds_ij').  As a
+matrix this is diag(a) - a a^T, which is symmetric, so its pullback is
 
-    ds_ij = a_ij (da_ij - sum_k a_ik da_ik)     du_ij = (a_ij / u_ij) (da_ij - sum_k a_ik da_ik)            (5)
+    ds_ij = a_ij (da_ij - sum_j' a_ij' da_ij')     du_ij = (a_ij / u_ij) (da_ij - sum_j' a_ij' da_ij')      (5)
 
 Smoothness.  With u in the weights only, the last neighbour to leave keeps the weight 1 until it is gone, and y jumps.
 So the radial weights of the values must carry an envelope as well: v ~ u.  That is enough even where all neighbours

@@ -84,7 +84,7 @@ def write(path, tree, about):
         raise ValueError("a tree of parameters has no entry named 'about' or 'file': the file uses these names")
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
-    text = json.dumps({**about, "format": FORMAT})
+    text = json.dumps({**about, "format": FORMAT}, default=lambda number: number.item())    # NumPy's numbers
     with open(temporary, "wb") as stream:
         np.savez_compressed(stream, about=text, **dict(leaves(tree)))
     os.replace(temporary, path)
@@ -101,7 +101,8 @@ def read(path):
         raise
     except (ValueError, KeyError, OSError, EOFError, AttributeError, TypeError, RuntimeError, zipfile.BadZipFile,
             zlib.error) as error:
-        raise ValueError(f"{path} is damaged, or no file of parameters written by se3ref: {error}") from error
+        raise ValueError(f"{path} is damaged, or no file of parameters written by se3ref "
+                         f"({type(error).__name__})") from None
     if not known:
         raise ValueError(f"{path} is written in another format than '{FORMAT}', the one read here")
     tree = {}
@@ -116,6 +117,8 @@ def read(path):
 
 def check_like(given, expected, what="parameters"):
     """ValueError unless the tree `given` has the keys and shapes of `expected`, and finite entries."""
+    if not isinstance(given, dict):
+        raise ValueError(f"{what} are a dict of arrays; got {type(given).__name__}")
     given, expected = dict(leaves(given)), dict(leaves(expected))
     missing, odd = sorted(set(expected) - set(given)), sorted(set(given) - set(expected))
     if missing or odd:
@@ -123,6 +126,8 @@ def check_like(given, expected, what="parameters"):
     for name, array in expected.items():
         if given[name].shape != array.shape:
             raise ValueError(f"{what} of another model: {name} has shape {given[name].shape}, expected {array.shape}")
+        if given[name].dtype.kind != "f":
+            raise ValueError(f"{what}: {name} must be floating-point numbers; got {given[name].dtype}")
         if not np.isfinite(given[name]).all():
             raise ValueError(f"{what}: {name} holds NaN or infinity")
 

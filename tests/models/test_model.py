@@ -7,6 +7,7 @@ import pytest
 
 from se3ref import models
 from se3ref.nn import params as trees
+from se3ref.so3 import Irreps
 from se3ref.systems import Structure, neighbor_graph
 from tests.models.zoo import ALL, CUTOFF, SPECIES, STRUCTURES, evaluate, model_and_params
 
@@ -55,6 +56,21 @@ def test_what_is_no_structure_for_it(structure, message):
     (dict(species=[6], cutoff=5.0, heads="enrgy"), "got 'enrgy'"),
     (dict(species=[6], cutoff=5.0, group="SU(2)"), "got 'SU"),
     (dict(species=[6], cutoff=5.0, lmax=1, heads="polarizability"), "reads features"),
+    (dict(species=["C"], cutoff=5.0), "species are different atomic numbers"),
+    (dict(species=[6.5], cutoff=5.0), "species are different atomic numbers"),
+    (dict(species=[6], cutoff="5"), "length > 0 in angstrom; got '5'"),
+    (dict(species=[6], cutoff=5.0, layers=0), "layers is a whole number, at least 1; got 0"),
+    (dict(species=[6], cutoff=5.0, channels=0), "channels is a whole number"),
+    (dict(species=[6], cutoff=5.0, basis=0), "basis is a whole number"),
+    (dict(species=[6], cutoff=5.0, lmax=-1), "lmax is a whole number, at least 0; got -1"),
+    (dict(species=[6], cutoff=5.0, hidden=32), "hidden is a tuple of sizes"),
+    (dict(species=[6], cutoff=5.0, neighbors=0), "neighbors is a number above 0"),
+    (dict(species=[6], cutoff=5.0, heads=()), "at least one, each once"),
+    (dict(species=[6], cutoff=5.0, heads=("energy", "energy")), "at least one, each once"),
+    (dict(species=[6], cutoff=5.0, heads=("charges", "dipole")), "'dipole' brings the charges"),
+    (dict(species=[6], cutoff=5.0, irreps="4x0e+4x1o", group="SO(3)"), "reach no .1o"),
+    (dict(species=[6], cutoff=5.0, irreps="4x0e+4x0o", layers=2), "reach no .0o"),
+    (dict(species=[6], cutoff=5.0, irreps="4x1o"), "reads features"),
 ])
 def test_bad_architectures_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
@@ -104,6 +120,20 @@ def test_a_list_of_structures():
     assert isinstance(one.energy, float) and one.stress.shape == (3, 3) and one.energies.shape == (8,)
 
 
+def test_lists_and_numpy_numbers_make_the_same_model():
+    plain = models.NequIP(species=(1, 6), cutoff=4.0, channels=4, hidden=(8, 8), irreps="4x0e+4x1o")
+    other = models.NequIP(species=np.array([1, 6]), cutoff=np.float32(4), channels=np.int64(4), hidden=[8, 8],
+                          irreps=Irreps("4x0e+4x1o"))
+    assert other == plain and hash(other) == hash(plain)
+
+
+@pytest.mark.parametrize("params", [None, {}, {"heads": {"dipole": {}}}])
+def test_what_are_no_parameters(params):
+    model, _ = model_and_params("NequIP", False)
+    with pytest.raises(ValueError, match="parameters are what"):
+        models.evaluate(model, params, STRUCTURES["ethanol"])
+
+
 # --- files ----------------------------------------------------------------------------------------------------
 
 @every_model
@@ -151,6 +181,14 @@ def test_a_truncated_file_is_refused(tmp_path):
         (tmp_path / "model.npz").write_bytes(whole[:length])
         with pytest.raises(ValueError, match="damaged"):
             models.load(tmp_path / "model.npz")
+
+
+def test_parameters_of_another_model_are_not_written(tmp_path):
+    model, _ = model_and_params("NequIP", False)
+    _, other = model_and_params("NequIP lmax 4", False)
+    with pytest.raises(ValueError, match="of another model"):
+        models.save(tmp_path / "model.npz", model, other)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_shipped_model_is_named():

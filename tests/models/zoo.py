@@ -13,7 +13,7 @@ EQUIVARIANT = {
     "EGNN": lambda: models.EGNN(SPECIES, CUTOFF, channels=8, layers=2),
     "PaiNN": lambda: models.PaiNN(SPECIES, CUTOFF, channels=8, layers=2),
     "NequIP": lambda: models.NequIP(SPECIES, CUTOFF, channels=4, layers=2),
-    "NequIP all parities": lambda: models.NequIP(SPECIES, CUTOFF, irreps="4x0e+2x0o+3x1o+2x1e+2x2e+2x2o", layers=2),
+    "NequIP all parities": lambda: models.NequIP(SPECIES, CUTOFF, irreps="4x0e+3x1o+2x1e+2x2e+2x2o", layers=2),
     "NequIP lmax 4": lambda: models.NequIP(SPECIES, CUTOFF, lmax=4, channels=2, layers=2),
     "NequIP SO(3)": lambda: models.NequIP(SPECIES, CUTOFF, channels=4, layers=2, group="SO(3)"),
     "SE3Transformer": lambda: models.SE3Transformer(SPECIES, CUTOFF, channels=8, layers=2),
