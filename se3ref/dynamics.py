@@ -29,6 +29,7 @@ from se3ref.systems.structure import SYMBOLS
 BOLTZMANN = 8.617333262e-5              # eV/K
 ACCELERATION = 9.648533212e-3           # 1 eV/(angstrom amu), in angstrom/fs^2
 LIGHT = 2.99792458e-5                   # cm/fs
+ATOMS_AT_ONCE = 1000                    # in one graph of many copies
 
 # Abridged standard atomic weights of 2021, amu: Prohaska et al., Pure Appl. Chem. 94 (2022) 573.
 _TABLE = """
@@ -220,6 +221,7 @@ def normal_modes(model, params, structure):
     in which the energy falls, is given as a negative one.  Rigid motions have 0.
     """
     n, scale = len(structure), np.sqrt(masses(structure.numbers)).repeat(3)
-    H = hessian_vector(model, params, structure, np.eye(3 * n).reshape(-1, n, 3)).reshape(3 * n, 3 * n)
+    H = np.concatenate([hessian_vector(model, params, structure, v.reshape(-1, n, 3)).reshape(-1, 3 * n)
+                        for v in np.array_split(np.eye(3 * n), math.ceil(3 * n * n / ATOMS_AT_ONCE))])
     w2, modes = np.linalg.eigh(0.5 * (H + H.T) / (scale[:, None] * scale))
     return np.sign(w2) * np.sqrt(np.abs(w2) * ACCELERATION) / (2 * math.pi * LIGHT), modes.T.reshape(-1, n, 3)

@@ -40,7 +40,8 @@ def fit(model, train, validation=None, *, steps=2000, batch=5, rate=5e-3, weight
     The same seed gives the same result bit for bit.  An interrupt (Ctrl-C) writes the checkpoint and returns what
     there is, with finished=False.
     """
-    settings = _checked(dict(steps=steps, batch=batch, rate=rate, decay=decay, clip=clip, averaging=averaging, seed=seed))
+    settings = _checked(dict(steps=steps, batch=batch, rate=rate, decay=decay, clip=clip, averaging=averaging,
+                             seed=seed))
     every = max(1, steps // 20) if every is None else _whole("every", every)
     weights = _checked_weights(train, validation, weights)
     if patience is not None and (validation is None or _whole("patience", patience) < 1):
