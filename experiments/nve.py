@@ -28,7 +28,7 @@ RUNS = {                                                       # model, precisio
     "gradient in float32": ("nequip_ethanol_200", "float32", 0),
     "direct, seed 1": ("direct_ethanol_200", "float64", 1),
     "direct, seed 2": ("direct_ethanol_200", "float64", 2),
-    "gradient, SchNet": ("schnet_ethanol_short", "float64", 0),
+    "SchNet": ("schnet_ethanol_short", "float64", 0),
 }
 
 

@@ -64,7 +64,7 @@ def turned(frames, rng):
                   frames.about)
 
 
-def test_errors(recipe, params):
+def errors_on_test_frames(recipe, params):
     """{name: (mae, rmse)} on the test trajectory."""
     frames = datasets.load("ethanol_test")
     frames = turned(frames, np.random.default_rng(1)) if recipe.rotated else frames
@@ -83,7 +83,7 @@ def main():
                           **recipe.fit)
     if not result.finished:
         raise SystemExit("stopped; the same command goes on from the checkpoint")
-    found = test_errors(recipe, result.params)
+    found = errors_on_test_frames(recipe, result.params)
     card = {
         "name": args.recipe, "script": f"experiments/train.py {args.recipe} --seed {args.seed}",
         "version": se3ref.__version__, "data": datasets.load("ethanol").about["what"],

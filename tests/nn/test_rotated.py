@@ -99,9 +99,8 @@ def test_P35_on_all_kinds_of_graphs(name, graph, dtype):
 
 @pytest.mark.parametrize("lmax", [1, 3, 6])
 def test_P35_complex_step_through_both_passes(lmax):
-    """The change of values and cotangents along a random direction: what the loss on forces differentiates.
-
-    Second derivatives in the direction of an edge are up to l^2 = 36 times the value: so are their roundings."""
+    """The change of values and cotangents along a random direction: what the loss on forces differentiates.  To the
+    same 100 eps of the largest, also beside the poles: no derivative of a frame's free turn is left in it."""
     some, h, rng = small_graph(), 1e-30, np.random.default_rng(5)
     terms, w, x = full(lmax, "SO(3)", some)
     vec = places(some)
@@ -112,7 +111,7 @@ def test_P35_complex_step_through_both_passes(lmax):
 
     def slopes(tree):
         return [{k: v.imag / h for k, v in part.items()} if isinstance(part, dict) else part.imag / h for part in tree]
-    assert distance(slopes(found), slopes(expected)) <= 100 * max(1, lmax) ** 2 * EPS
+    assert distance(slopes(found), slopes(expected)) <= 100 * EPS
 
 
 @given(lmax=degrees, xyz=draw.points(n=6, extreme=False))

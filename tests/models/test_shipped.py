@@ -1,0 +1,47 @@
+"""The trained models that come with the library do what their cards say, on a trajectory they never saw."""
+
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from experiments import train
+from se3ref import models
+from se3ref.nn import params as trees
+
+NAMES = sorted(file.name.removesuffix(".npz") for file in (resources.files("se3ref") / "data" / "models").iterdir()
+               if file.name.endswith(".npz"))
+DEBYE = 4.80320                 # debye in one e*angstrom
+BOUNDS = {                      # what the models must reach: mean absolute errors
+    "nequip_ethanol_200": ("forces", 13e-3), "nequip_ethanol_950": ("forces", 8e-3),
+    "nequip_ethanol_dipole": ("dipole", 15e-3 / DEBYE),
+}
+
+
+def test_every_model_has_a_recipe_and_the_bounded_ones_are_there():
+    assert set(NAMES) <= set(train.RECIPES) and set(BOUNDS) <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_tells_the_truth(name):
+    """Errors computed anew: to three digits, since sums of another BLAS round otherwise."""
+    model, params, card = models.shipped(name)
+    recipe = train.RECIPES[name]
+    assert model == recipe.model and card["frames"] == recipe.frames and card["parameters"] == trees.count(params)
+    assert card["fit"] == {**recipe.fit, "seed": 0} and "limits" in card
+    for target, (mae, rmse) in train.errors_on_test_frames(recipe, params).items():
+        assert mae == pytest.approx(card["errors"][target]["mae"], rel=1e-3)
+        assert rmse == pytest.approx(card["errors"][target]["rmse"], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_the_errors_are_small(name):
+    target, bound = BOUNDS[name]
+    assert models.shipped(name)[2]["errors"][target]["mae"] <= bound
+
+
+def test_a_run_that_draws_other_frames_would_show():
+    """The training frames of a recipe are part of what its card promises: a choice, and the same choice again."""
+    recipe = train.RECIPES["nequip_ethanol_200"]
+    a, b, c = (train.chosen_frames(recipe, seed).positions for seed in (0, 0, 1))
+    assert len(a) == 200 and np.array_equal(a, b) and not np.array_equal(a, c)
