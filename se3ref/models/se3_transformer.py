@@ -61,7 +61,7 @@ class SE3Transformer(Model):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.attention_heads < 1 or self.channels % self.attention_heads:
+        if self.channels % self.attention_heads:
             raise ValueError(f"attention_heads divide the channels evenly; got {self.attention_heads} heads for "
                              f"{self.channels} channels")
 
