@@ -9,6 +9,12 @@ whose value and first two derivatives vanish at x = 1:  u(1) = 1 - (p^2+3p+2)/2 
     u'(x) = -p(p+1)(p+2)/2 x^(p-1) (1-x)^2                                                            (2)
 
 has a double zero there.  So energies, forces and the derivatives of forces stay continuous when an atom crosses.
+The same polynomial, written so that it keeps its digits near x = 1, where (1) subtracts numbers that are nearly equal:
+
+    u(x) = (1-x)^3 sum_{k<p} (k+1)(k+2)/2 x^k                                                         (3)
+
+The sum is the start of the series of (1-x)^-3, so both are 1 + O(x^p); and only one polynomial of degree p+2 is that
+and has a triple zero at 1.
 Source: Gasteiger, Gross, Guennemann, Directional Message Passing, ICLR 2020, eq. (8); the Bessel basis is eq. (7).
 """
 
@@ -18,14 +24,15 @@ import numpy as np
 
 
 def envelope(r, cutoff, p=6):
-    """u(r/cutoff) of equation (1), (e,) -> (e,), for 0 <= r < cutoff.  p >= 3."""
+    """u(r/cutoff) of equation (3), (e,) -> (e,), for 0 <= r < cutoff.  p >= 3."""
     x = r / cutoff
-    power = _power(x, p - 1)
-    u = 1 - power * x * ((p + 1) * (p + 2) / 2 - x * (p * (p + 2) - x * (p * (p + 1) / 2)))
+    total, rest = 0 * x, 1 - x
+    for k in reversed(range(p)):
+        total = total * x + (k + 1) * (k + 2) / 2
 
     def pull(du):
-        return du * (-p * (p + 1) * (p + 2) / 2 / cutoff) * power * (1 - x) * (1 - x)
-    return u, pull
+        return du * (-p * (p + 1) * (p + 2) / 2 / cutoff) * _power(x, p - 1) * rest * rest
+    return rest * rest * rest * total, pull
 
 
 def bessel(r, cutoff, count):

@@ -16,7 +16,6 @@ from tests.models.zoo import (
     CUTOFF,
     EQUIVARIANT,
     FINITE,
-    LAYERS,
     O3,
     PERIODIC,
     STRUCTURES,
@@ -179,7 +178,7 @@ def test_P58_nothing_beyond_the_receptive_field(name):
     seed = np.eye(8)[0]
     dr, _ = graph.pull(pull({"energies": seed})[1])
     reach = np.abs(dr).max(1) > 0
-    assert reach[:2].all() and not reach[LAYERS + 1:].any()
+    assert reach[:2].all() and not reach[model.layers + 1:].any()
 
 
 def jump_at_the_cutoff(model, params):

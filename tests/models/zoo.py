@@ -15,12 +15,11 @@ EQUIVARIANT = {
     "NequIP": lambda: models.NequIP(SPECIES, CUTOFF, channels=4, layers=2),
     "NequIP all parities": lambda: models.NequIP(SPECIES, CUTOFF, irreps="4x0e+3x1o+2x1e+2x2e+2x2o", layers=2),
     "NequIP lmax 4": lambda: models.NequIP(SPECIES, CUTOFF, lmax=4, channels=2, layers=2),
-    "NequIP SO(3)": lambda: models.NequIP(SPECIES, CUTOFF, channels=4, layers=2, group="SO(3)"),
+    "NequIP SO(3)": lambda: models.NequIP(SPECIES, CUTOFF, channels=4, layers=3, group="SO(3)"),    # 3: a . (b x c)
     "SE3Transformer": lambda: models.SE3Transformer(SPECIES, CUTOFF, channels=8, layers=2),
 }
 O3 = [name for name in EQUIVARIANT if "SO(3)" not in name]
 ALL = {**EQUIVARIANT, "Coordinates": lambda: models.Coordinates(SPECIES, CUTOFF, channels=8, layers=2)}
-LAYERS = 2
 
 
 @functools.cache
