@@ -177,12 +177,11 @@ def se3_transformer(model, params, near, names):
         q, keys = linear(p["query"], x), linear(p["key"], {(0, 1): x[0, 1]})
         w, split = mlp(p["radial"], B), model.channels * len(q)                      # a key of each degree of q
         keys = messages(keys, w[:, :split], Y, near, model, set(q))
-        s, d = 0.0, 0
+        s = 0.0
         for t, parts in keys.items():
             product = total(q[t][near.i] * concatenate(parts, 2), 1)                 # (e, channels)
             s = s + total(tape.reshape(product, (len(near.i), model.attention_heads, -1)), 2)
-            d += q[t].shape[1] * q[t].shape[2] / model.attention_heads
-        e = u * tape.exp(s / math.sqrt(d))
+        e = u * tape.exp(s)
         a = e / near.gather(e)[near.i]
         wanted = {_irrep(name) for name in (*p["after"], *p["self"])}
         values = messages(linear(p["value"], x), w[:, split:], Y, near, model, wanted)
