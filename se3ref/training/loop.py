@@ -28,7 +28,8 @@ def fit(model, train, validation=None, *, steps=2000, batch=5, rate=5e-3, weight
     """Train a model on a `Dataset`; returns a `Result`.
 
     steps: gradient steps, each on `batch` structures.  rate: the learning rate of Adam, constant for 30 % of the
-    steps and then falling linearly to 1 %.  weights: of the terms of the loss, by default such that the errors of
+    steps and then falling linearly to 1 %.  weights: of the terms of the loss (and of what is only watched in the
+    validation data), by default such that the errors of
     energies per atom and of forces count 9 and 10 times their squares in units of the forces' spread, and other
     targets once in units of their own (`default_weights`).  decay: of weights, decoupled.  clip: longest gradient.
     averaging: of the parameters over steps, an exponential moving average; validation and result use the average.
@@ -117,9 +118,10 @@ def _checked_weights(train, validation, weights):
             raise TypeError(f"{name} must be a training.Dataset; got {type(data).__name__}: Dataset.from_frames, "
                             f"from_arrays and from_file make one")
     weights = default_weights(train) if weights is None else {k: float(w) for k, w in weights.items()}
-    if set(weights) != set(train.targets) or not all(0 <= w < np.inf for w in weights.values()):
-        raise ValueError(f"weights are numbers >= 0, one for each target {sorted(train.targets)}; got {weights}")
-    if validation is not None and set(validation.targets) != set(train.targets):
+    watched = set(train.targets) if validation is None else set(validation.targets)
+    if not set(train.targets) <= watched:
         raise ValueError(f"validation data must have the targets of the training data, {sorted(train.targets)}; "
-                         f"got {sorted(validation.targets)}")
+                         f"got {sorted(watched)}")
+    if not set(train.targets) <= set(weights) <= watched or not all(0 <= w < np.inf for w in weights.values()):
+        raise ValueError(f"weights are numbers >= 0, one for each target {sorted(train.targets)}; got {weights}")
     return weights

@@ -82,10 +82,10 @@ class Run:
         ranks, rank = self.communicator.Get_size(), self.communicator.Get_rank()
         own, sizes = rows[rank::ranks], np.array([len(s) for s in self.train.structures])
         share = {name: sizes[own].sum() / sizes[rows].sum() if name in PER_ATOM else len(own) / len(rows)
-                 for name in self.weights}
-        terms, gradient = dict.fromkeys(self.weights, 0.0), np.zeros_like(self.state.theta)
+                 for name in self.train.targets}
+        terms, gradient = dict.fromkeys(share, 0.0), np.zeros_like(self.state.theta)
         if len(own):
-            terms, gradient = self._own(own, {k: w * share[k] for k, w in self.weights.items()})
+            terms, gradient = self._own(own, {name: self.weights[name] * part for name, part in share.items()})
         return {name: self.communicator.allreduce(terms[name]) for name in sorted(terms)}, \
             self.communicator.allreduce(gradient)
 
