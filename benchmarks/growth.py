@@ -20,7 +20,7 @@ from se3ref.nn.rotated import convolve_rotated
 from se3ref.so3 import spherical_harmonics
 from se3ref.systems import Structure, neighbor_graph
 
-STANDARD = dict(edges=8_000, channels=32, lmax=2)
+STANDARD = dict(edges=2_000, channels=32, lmax=2)
 AXES = {"edges": [500, 2_000, 8_000, 32_000], "channels": [8, 16, 32, 64, 128], "lmax": [1, 2, 3, 4, 5, 6]}
 LABELS = {"edges": "edges", "channels": "channels", "lmax": "largest degree l"}
 
