@@ -30,7 +30,8 @@ def fit(model, train, validation=None, *, steps=2000, batch=5, rate=5e-3, weight
     steps: gradient steps, each on `batch` structures.  rate: the learning rate of Adam, constant for 30 % of the
     steps and then falling linearly to 1 %.  weights: of the terms of the loss (and of what is only watched in the
     validation data), by default such that the errors of energies per atom and of forces count 9 and 10 times their
-    squares in units of the forces' spread, and other targets once in units of their own (`default_weights`).  decay: of weights, decoupled.  clip: longest gradient.
+    squares in units of the forces' spread, and other targets once in units of their own (`default_weights`).
+    decay: of weights, decoupled.  clip: longest gradient.
     averaging: of the parameters over steps, an exponential moving average; validation and result use the average.
     params: where to start (fine-tuning); by default a fresh draw with scale and shifts from the data.
     every: steps between looks at the validation set (by default 20 looks); patience: stop after so many looks
