@@ -14,7 +14,7 @@ NUMBERS = np.array([6, 6, 8, 1, 1, 1, 1, 1, 1])
 START = np.array([                                      # a sketch near the gauche form, angstrom
     [-1.17, -0.40, 0.00], [0.00, 0.56, 0.00], [1.19, -0.23, 0.00],          # C C O
     [-2.12, 0.15, 0.00], [-1.13, -1.04, 0.89], [-1.13, -1.04, -0.89],       # H of CH3
-    [-0.04, 1.21, 0.89], [-0.04, 1.21, -0.89], [1.20, -0.80, 0.77]])        # H of CH2, H of OH
+    [-0.04, 1.21, -0.89], [-0.04, 1.21, 0.89], [1.20, -0.80, 0.77]])        # H of CH2, H of OH
 TEMPERATURE, STEP, FRICTION = 500.0, 0.5, 0.01          # K, fs, 1/fs
 EQUILIBRATION, STRIDE = 2000, 50                        # steps
 
