@@ -66,6 +66,9 @@ def constant(table, like):
     return _copies[key][1]
 
 
+STEP = {np.dtype(np.float64): 1e-30, np.dtype(np.float32): 1e-15}         # at 1e-30 products leave float32's range
+
+
 def lift(f, df):
     """Extend a real function to complex arguments x + i h to first order: f(x) + i h f'(x).
 

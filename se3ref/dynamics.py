@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
+from se3ref.backend import STEP
 from se3ref.models import evaluate_graph
 from se3ref.systems import Structure, neighbor_graph
 from se3ref.systems.structure import SYMBOLS
@@ -208,7 +209,7 @@ def hessian_vector(model, params, structure, v):
     """
     many = v.reshape(-1, len(structure), 3)
     graph = neighbor_graph([structure] * len(many), model.cutoff)
-    h = 1e-30
+    h = STEP[graph.positions.dtype]
     graph = graph.at(graph.positions + 1j * h * many.reshape(-1, 3))
     E, pull = model.energy(params, graph)
     return (graph.pull(pull(np.ones_like(E))[1])[0].imag / h).reshape(v.shape)

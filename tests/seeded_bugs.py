@@ -24,7 +24,7 @@ from se3ref import backend, so3
 from se3ref.nn import convolution
 from se3ref.so3 import coupling, degree, harmonics, irreps, rotations, wigner
 from tests.seeded_neighbor_bugs import NEIGHBOR_BUGS
-from tests.seeded_network_bugs import NETWORK_BUGS
+from tests.seeded_network_bugs import NETWORK_BUGS, of
 
 ROOT = Path(__file__).parents[1]
 HUNT = hypothesis.settings(max_examples=30, derandomize=True, deadline=None, database=None, report_multiple_bugs=False,
@@ -211,10 +211,6 @@ def channels_first():
 
 
 # --- who catches them -----------------------------------------------------------------------------------------
-
-def of(file, *names):
-    return [f"tests/{file}.py::test_{name}" for name in names]
-
 
 H, W, C, R = "so3/test_harmonics", "so3/test_wigner", "so3/test_coupling", "so3/test_rotations"
 INTERTWINERS = of(C, "P25_intertwiner", "P25_intertwiner_of_generators")

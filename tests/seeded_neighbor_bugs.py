@@ -3,6 +3,7 @@
 import numpy as np
 
 from se3ref.systems import graph, neighbors
+from tests.seeded_network_bugs import of
 
 
 def list_changed(change):
@@ -83,10 +84,6 @@ def force_on_one_end():
 
 def leaving_is_arriving():
     return [(graph.Graph, "sum_leaving", graph.Graph.sum_edges)]
-
-
-def of(file, *names):
-    return [f"tests/{file}.py::test_{name}" for name in names]
 
 
 N, G = "systems/test_neighbors", "systems/test_graph"

@@ -113,6 +113,7 @@ def ranks_that_count_twice():
 
 
 def of(file, *names):
+    """Tests of one file, as `seeded_bugs` names them."""
     return [f"tests/{file}.py::test_{name}" for name in names]
 
 

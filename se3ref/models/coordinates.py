@@ -1,6 +1,6 @@
 r"""Coordinates: a network that reads raw coordinates, and obeys no law of space; a foil to the other models.
 
-It is a network of continuous-filter convolutions like SchNet, but its filters see the three components of an edge
+It is made of SchNet's interaction blocks (`schnet.interaction`), but its filters see the three components of an edge
 and not only its length, and its features start from species and absolute positions:
 
     h_i   = embedding[z_i] + r_i P
@@ -17,13 +17,12 @@ Heads may read any irrep here, and get plain numbers of the right shape that tur
 """
 
 import dataclasses
-import math
 
 import numpy as np
 
 from se3ref.models.heads import RANK2, SCALAR
 from se3ref.models.model import Model
-from se3ref.nn.linear import init_mlp, mlp
+from se3ref.models.schnet import init_interaction, interaction
 from se3ref.nn.ops import lengths
 from se3ref.nn.params import normal
 from se3ref.nn.radial import envelope, radial_basis
@@ -36,11 +35,12 @@ class Coordinates(Model):
     channels: of the features; layers: interaction blocks; basis, hidden: Bessel functions, and hidden sizes of the
     perceptron that makes filters; neighbors: N above.
     """
-    channels: int = dataclasses.field(default=64, kw_only=True)
-    layers: int = dataclasses.field(default=3, kw_only=True)
-    basis: int = dataclasses.field(default=8, kw_only=True)
-    hidden: tuple = dataclasses.field(default=(32, 32), kw_only=True)
-    neighbors: float = dataclasses.field(default=12.0, kw_only=True)
+    _: dataclasses.KW_ONLY
+    channels: int = 64
+    layers: int = 3
+    basis: int = 8
+    hidden: tuple = (32, 32)
+    neighbors: float = 12.0
 
     @property
     def irreps_available(self):
@@ -57,9 +57,7 @@ class Coordinates(Model):
         c, sizes = self.channels, [self.basis + 3, *self.hidden, self.channels]
         params = {"embedding": rng.standard_normal((len(self.species), c)), "positions": 0.1 * normal(rng, 3, c)}
         for k in range(self.layers):
-            after = init_mlp(rng, [c, c, c])
-            after["1"] *= 0.3                                  # residuals start small beside what they are added to
-            params[f"layer{k}"] = {"before": normal(rng, c, c), "filter": init_mlp(rng, sizes), "after": after}
+            params[f"layer{k}"] = init_interaction(rng, sizes, residual=0.3)
         return params | {str(irrep): normal(rng, c, irrep.dim * c) for irrep in self._tensors}
 
     @property
@@ -72,7 +70,7 @@ class Coordinates(Model):
         x, pull_x = self._edges(graph.vec)
         h = atoms.one_hot @ params["embedding"] + graph.positions @ params["positions"]
         for k in range(self.layers):
-            h, pull_layer = self._layer(params[f"layer{k}"], h, x, graph)
+            h, pull_layer = interaction(params[f"layer{k}"], h, x, graph, self.neighbors)
             pulls.append(pull_layer)
         tensors = {irrep: (h @ params[str(irrep)]).reshape(len(h), irrep.dim, -1) for irrep in self._tensors}
 
@@ -100,18 +98,3 @@ class Coordinates(Model):
             dB, dscaled = dx[:, :-3], dx[:, -3:]
             return pull_r(pull_B(dB) + pull_u((dscaled * vec).sum(1))) + dscaled * u[:, None]
         return np.concatenate([B, vec * u[:, None]], axis=1), pull
-
-    def _layer(self, params, h, x, graph):
-        N = math.sqrt(self.neighbors)
-        w, pull_filter = mlp(params["filter"], x)
-        a = (h @ params["before"])[graph.senders]
-        v, pull_after = mlp(params["after"], graph.sum_edges(w * a) / N)
-
-        def pull(dy):
-            dafter, dm = pull_after(dy)
-            dm = (dm / N)[graph.receivers]                     # a sum hands its cotangent to every term
-            dfilter, dx = pull_filter(dm * a)
-            da = graph.sum_edges((dm * w)[graph.reverse])
-            dparams = {"before": h.T @ da, "filter": dfilter, "after": dafter}
-            return dparams, dy + da @ params["before"].T, dx
-        return h + v, pull

@@ -38,15 +38,11 @@ class EGNN(Model):
 
     channels: of scalars and messages; layers: steps of scalars and places; basis: Bessel functions; neighbors: N above.
     """
-    channels: int = dataclasses.field(default=32, kw_only=True)
-    layers: int = dataclasses.field(default=3, kw_only=True)
-    basis: int = dataclasses.field(default=8, kw_only=True)
-    neighbors: float = dataclasses.field(default=12.0, kw_only=True)
-
-    @property
-    def irreps_available(self):
-        """What heads may read."""
-        return {SCALAR, self.vector}
+    _: dataclasses.KW_ONLY
+    channels: int = 32
+    layers: int = 3
+    basis: int = 8
+    neighbors: float = 12.0
 
     @property
     def channels_out(self):
@@ -106,7 +102,7 @@ class EGNN(Model):
             dm_params, dh_m, dvec, dB, du = pull_m(dm)
             dvec = dvec + dmoved * step
             dparams = {**dm_params, "step": dstep_params, "scalars": dscalars}
-            dd = dd + graph.sum_edges(dvec[graph.reverse] - dvec)
+            dd = dd + graph.sum_leaving(dvec) - graph.sum_edges(dvec)
             return dparams, dh + dinputs[:, :c] + dh_m, dd, dB, du, dvec
         return h + h_step, d - graph.sum_edges(vec * step) / N, pull
 
@@ -121,7 +117,7 @@ class EGNN(Model):
         def pull(dm):
             dy = pull_y(dm * u[:, None])
             da = pull_a(dy @ params["message"].T)
-            dreceived, dsent = graph.sum_edges(da), graph.sum_edges(da[graph.reverse])
+            dreceived, dsent = graph.sum_edges(da), graph.sum_leaving(da)
             dedge = da @ params["edge"].T
             dparams = {"receiver": h.T @ dreceived, "sender": h.T @ dsent, "edge": edge.T @ da, "message": x.T @ dy}
             dh = dreceived @ params["receiver"].T + dsent @ params["sender"].T

@@ -37,9 +37,7 @@ class Atoms:
 
     def mean(self, x):
         """The mean of x (n,) over the atoms of each structure, at each of its atoms (n,)."""
-        graph = self.graph
-        sizes = graph.sum_atoms(np.ones(x.shape, x.real.dtype, like=x))
-        return (graph.sum_atoms(x) / sizes)[graph.structure]
+        return (self.graph.sum_atoms(x) / self.graph.sizes)[self.graph.structure]
 
 
 def _perceptron(params, features):
@@ -74,13 +72,13 @@ def energy(params, features, atoms):
 def charges(params, features, atoms):
     """Charges of atoms (n,) that add up to the charge of their structure."""
     x, pull_x = _perceptron(params["mlp"], features)
-    total = (atoms.graph.charge / atoms.graph.sum_atoms(np.ones(x.shape, x.real.dtype, like=x)))[atoms.graph.structure]
+    share = (atoms.graph.charge / atoms.graph.sizes)[atoms.graph.structure]
 
     def pull(cotangents):
         dq = cotangents["charges"]
         dmlp, dfeatures = pull_x(dq - atoms.mean(dq))          # the projection is symmetric
         return {"mlp": dmlp}, dfeatures, {}
-    return {"charges": x - atoms.mean(x) + total}, pull
+    return {"charges": x - atoms.mean(x) + share}, pull
 
 
 def dipole(params, features, atoms):

@@ -18,7 +18,8 @@ import numpy as np
 
 from se3ref.models import heads
 from se3ref.nn.params import add_trees, float_dtype
-from se3ref.so3 import Irrep, Irreps
+from se3ref.so3 import Irreps
+from se3ref.so3.irreps import harmonic_irrep
 from se3ref.systems import Graph, neighbor_graph
 from se3ref.systems.structure import SYMBOLS
 
@@ -35,7 +36,8 @@ class Model:
     """
     species: tuple
     cutoff: float
-    heads: tuple = dataclasses.field(default=("energy",), kw_only=True)
+    _: dataclasses.KW_ONLY
+    heads: tuple = ("energy",)
 
     group = "O(3)"                                             # where a subclass has no such field
     neighbors = 1.0
@@ -75,7 +77,12 @@ class Model:
     @property
     def vector(self):
         """The irrep of a vector: 1o in O(3), 1e in SO(3), where parity labels say nothing."""
-        return Irrep(1, -1 if self.group == "O(3)" else 1)
+        return harmonic_irrep(1, self.group)
+
+    @property
+    def irreps_available(self):
+        """What heads may read: the trunk's features, unless a subclass makes those that heads ask for."""
+        return set(self.channels_out)
 
     @property
     def irreps_read(self):
@@ -191,18 +198,23 @@ def evaluate_graph(model, params, graph, forces=True, stress=False, many=True):
     """`evaluate` for a graph that is there already; many: whether energy and stress keep their axis of structures."""
     model._check_heads(params)
     graph = graph.cast(float_dtype(params))
-    if stress and not (graph.volume > 0).all():
-        raise ValueError("stress is an energy per volume, and this structure has none: give a cell with three vectors")
     outputs, pull = model.forward(params, graph)
     rest = {name: value for name, value in outputs.items() if name != "energies"}
     if "energies" not in outputs:
         return Evaluation(None, None, None, None, rest)
     E = graph.sum_atoms(outputs["energies"])
-    F = sigma = None
-    if forces or stress:
-        dr, dstrain = graph.pull(pull({"energies": np.ones_like(outputs["energies"])})[1])
-        F = -dr if forces else None
-        sigma = dstrain / graph.volume[:, None, None] if stress else None
+    F, sigma = forces_and_stress(graph, outputs, pull, stress) if forces or stress else (None, None)
     if not many:
         E, sigma = float(E[0]), None if sigma is None else sigma[0]
-    return Evaluation(E, outputs["energies"], F, sigma, rest)
+    return Evaluation(E, outputs["energies"], F if forces else None, sigma, rest)
+
+
+def forces_and_stress(graph, outputs, pull, stress):
+    """F = -dE/dr (n,3) and, if `stress`, (1/V) dE/dstrain (s,3,3), else None: from what `Model.forward` returned.
+
+    ValueError for stress where a cell has no volume.
+    """
+    if stress and not (graph.volume > 0).all():
+        raise ValueError("stress is an energy per volume, and some structure has none: give cells with three vectors")
+    dr, dstrain = graph.pull(pull({"energies": np.ones_like(outputs["energies"])})[1])
+    return -dr, dstrain / graph.volume[:, None, None] if stress else None

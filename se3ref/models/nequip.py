@@ -17,12 +17,13 @@ from se3ref.models.heads import SCALAR
 from se3ref.models.model import Model
 from se3ref.nn.convolution import convolve, output_channels, paths, weight_count
 from se3ref.nn.gate import gate_channels, gated
-from se3ref.nn.linear import init_linear, init_linear_by_species, init_mlp, linear_map, linear_map_by_species, mlp
+from se3ref.nn.linear import init_linear, init_mlp, linear_map, linear_map_by_species, mlp
 from se3ref.nn.ops import lengths
 from se3ref.nn.params import add_trees
 from se3ref.nn.radial import radial_basis
-from se3ref.so3 import Irrep, Irreps
+from se3ref.so3 import Irreps
 from se3ref.so3.harmonics import spherical_harmonics_and_pull
+from se3ref.so3.irreps import harmonic_irrep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,20 +36,21 @@ class NequIP(Model):
     parity; "16x0e+16x0o+16x1o+16x1e" has pseudoscalars and pseudovectors too.
     basis, hidden: Bessel functions, and hidden sizes of the radial perceptron.  neighbors: N above.
     """
-    lmax: int = dataclasses.field(default=2, kw_only=True)
-    channels: int = dataclasses.field(default=32, kw_only=True)
-    layers: int = dataclasses.field(default=3, kw_only=True)
-    group: str = dataclasses.field(default="O(3)", kw_only=True)
-    irreps: str | None = dataclasses.field(default=None, kw_only=True)
-    basis: int = dataclasses.field(default=8, kw_only=True)
-    hidden: tuple = dataclasses.field(default=(32, 32), kw_only=True)
-    neighbors: float = dataclasses.field(default=12.0, kw_only=True)
+    _: dataclasses.KW_ONLY
+    lmax: int = 2
+    channels: int = 32
+    layers: int = 3
+    group: str = "O(3)"
+    irreps: str | None = None
+    basis: int = 8
+    hidden: tuple = (32, 32)
+    neighbors: float = 12.0
 
     @property
     def features(self):
         """{Irrep: channels} between the layers."""
         if self.irreps is None:
-            return {Irrep(l, (-1) ** l if self.group == "O(3)" else 1): self.channels for l in range(self.lmax + 1)}
+            return {harmonic_irrep(l, self.group): self.channels for l in range(self.lmax + 1)}
         given = Irreps(self.irreps)
         return {irrep: given.count(irrep) for _, irrep in given}
 
@@ -89,14 +91,15 @@ class NequIP(Model):
 
     def init_trunk(self, rng):
         """Parameters of the embedding and of the layers."""
-        S, params = len(self.species), {"embedding": rng.standard_normal((len(self.species), self.features[SCALAR]))}
+        species = len(self.species)
+        params = {"embedding": rng.standard_normal((species, self.features[SCALAR]))}
         for k, (come, go, terms) in enumerate(self._plan()):
             wanted = gate_channels(go)
             params[f"layer{k}"] = {
                 "before": init_linear(rng, come, come),
                 "radial": init_mlp(rng, [self.basis, *self.hidden, weight_count(terms, come)]),
                 "after": init_linear(rng, output_channels(terms, come), wanted),
-                "self": init_linear_by_species(rng, S, come, wanted),
+                "self": init_linear(rng, come, wanted, species),
             }
         return params
 

@@ -41,15 +41,11 @@ class PaiNN(Model):
     channels: of scalars and of vectors; layers: pairs of message and update; basis: Bessel functions;
     neighbors: N above.
     """
-    channels: int = dataclasses.field(default=32, kw_only=True)
-    layers: int = dataclasses.field(default=3, kw_only=True)
-    basis: int = dataclasses.field(default=12, kw_only=True)
-    neighbors: float = dataclasses.field(default=12.0, kw_only=True)
-
-    @property
-    def irreps_available(self):
-        """What heads may read."""
-        return {SCALAR, self.vector}
+    _: dataclasses.KW_ONLY
+    channels: int = 32
+    layers: int = 3
+    basis: int = 12
+    neighbors: float = 12.0
 
     @property
     def channels_out(self):
@@ -109,9 +105,9 @@ class PaiNN(Model):
             dx = np.concatenate([ds[graph.receivers], sum_products(dmi, vj), sum_products(dmi, uj)], axis=1)
             dW, dphij, dvj = dx * phij / N, dx * W, dmi * x2[:, None]
             du = (dmi @ x3[:, :, None])[:, :, 0]
-            dphi, ds_j = pull_phi(graph.sum_edges(dphij[graph.reverse]))
+            dphi, ds_j = pull_phi(graph.sum_leaving(dphij))
             dparams = {"phi": dphi, "filter": B.T @ dW}
-            return dparams, ds + ds_j, dv + graph.sum_edges(dvj[graph.reverse]), dW @ params["filter"].T, du
+            return dparams, ds + ds_j, dv + graph.sum_leaving(dvj), dW @ params["filter"].T, du
         return s_out, v_out, pull
 
 

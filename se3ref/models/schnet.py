@@ -35,16 +35,12 @@ class SchNet(Model):
     perceptron that makes filters of them; neighbors: N above.
     Heads: energy, charges, and a dipole from charges alone; there is no feature that a vector could be read from.
     """
-    channels: int = dataclasses.field(default=64, kw_only=True)
-    layers: int = dataclasses.field(default=3, kw_only=True)
-    basis: int = dataclasses.field(default=12, kw_only=True)
-    hidden: tuple = dataclasses.field(default=(32,), kw_only=True)
-    neighbors: float = dataclasses.field(default=12.0, kw_only=True)
-
-    @property
-    def irreps_available(self):
-        """What heads may read."""
-        return {SCALAR}
+    _: dataclasses.KW_ONLY
+    channels: int = 64
+    layers: int = 3
+    basis: int = 12
+    hidden: tuple = (32,)
+    neighbors: float = 12.0
 
     @property
     def channels_out(self):
@@ -56,10 +52,7 @@ class SchNet(Model):
         c = self.channels
         params = {"embedding": rng.standard_normal((len(self.species), c))}
         for k in range(self.layers):
-            after = init_mlp(rng, [c, c, c])
-            after["1"] *= 0.5                                  # residuals start small beside what they are added to
-            params[f"layer{k}"] = {"before": normal(rng, c, c), "filter": init_mlp(rng, [self.basis, *self.hidden, c]),
-                                   "after": after}
+            params[f"layer{k}"] = init_interaction(rng, [self.basis, *self.hidden, c], residual=0.5)
         return params
 
     def trunk(self, params, atoms):
@@ -69,7 +62,7 @@ class SchNet(Model):
         B, pull_B = radial_basis(r, self.cutoff, self.basis)
         h = atoms.one_hot @ params["embedding"]
         for k in range(self.layers):
-            h, pull_layer = self._layer(params[f"layer{k}"], h, B, graph)
+            h, pull_layer = interaction(params[f"layer{k}"], h, B, graph, self.neighbors)
             pulls.append(pull_layer)
 
         def pull(dfeatures):
@@ -81,17 +74,27 @@ class SchNet(Model):
             return dparams, {"vec": pull_r(pull_B(dB))}
         return {SCALAR: h[:, None]}, pull
 
-    def _layer(self, params, h, B, graph):
-        N = math.sqrt(self.neighbors)
-        w, pull_filter = mlp(params["filter"], B)
-        a = (h @ params["before"])[graph.senders]
-        v, pull_after = mlp(params["after"], graph.sum_edges(w * a) / N)
 
-        def pull(dy):
-            dafter, dm = pull_after(dy)
-            dm = (dm / N)[graph.receivers]                     # a sum hands its cotangent to every term
-            dfilter, dB = pull_filter(dm * a)
-            da = graph.sum_edges((dm * w)[graph.reverse])
-            dparams = {"before": h.T @ da, "filter": dfilter, "after": dafter}
-            return dparams, dy + da @ params["before"].T, dB
-        return h + v, pull
+def init_interaction(rng, sizes, residual):
+    """Parameters of `interaction`; sizes: of the perceptron that makes filters, from its input to the channels."""
+    c = sizes[-1]
+    after = init_mlp(rng, [c, c, c])
+    after["1"] *= residual                                     # small beside what it is added to, at first
+    return {"before": normal(rng, c, c), "filter": init_mlp(rng, sizes), "after": after}
+
+
+def interaction(params, h, x, graph, neighbors):
+    """One interaction block: h (n,c), and what filters are made of, x (e,.) -> (n,c); pull(dy) -> dparams, dh, dx."""
+    N = math.sqrt(neighbors)
+    w, pull_filter = mlp(params["filter"], x)
+    a = (h @ params["before"])[graph.senders]                  # (e,c)
+    v, pull_after = mlp(params["after"], graph.sum_edges(w * a) / N)
+
+    def pull(dy):
+        dafter, dm = pull_after(dy)
+        dm = (dm / N)[graph.receivers]                         # a sum hands its cotangent to every term
+        dfilter, dx = pull_filter(dm * a)
+        da = graph.sum_leaving(dm * w)
+        dparams = {"before": h.T @ da, "filter": dfilter, "after": dafter}
+        return dparams, dy + da @ params["before"].T, dx
+    return h + v, pull

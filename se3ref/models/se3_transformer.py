@@ -33,12 +33,12 @@ from se3ref.models.model import Model
 from se3ref.nn.attention import attend, attention_logits, attention_weights
 from se3ref.nn.convolution import output_channels, paths, weight_count
 from se3ref.nn.gate import gate_channels, gated, init_layer_norm, layer_norm
-from se3ref.nn.linear import init_linear, init_linear_by_species, init_mlp, linear_map, linear_map_by_species, mlp
+from se3ref.nn.linear import init_linear, init_mlp, linear_map, linear_map_by_species, mlp
 from se3ref.nn.ops import lengths
 from se3ref.nn.params import add_trees
 from se3ref.nn.radial import envelope, radial_basis
-from se3ref.so3 import Irrep
 from se3ref.so3.harmonics import spherical_harmonics_and_pull
+from se3ref.so3.irreps import harmonic_irrep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,17 +50,18 @@ class SE3Transformer(Model):
     everything is labelled even and mirror images may differ.  basis, hidden: Bessel functions, and hidden sizes of
     the radial perceptrons.  neighbors: N above.
     """
-    lmax: int = dataclasses.field(default=2, kw_only=True)
-    channels: int = dataclasses.field(default=16, kw_only=True)
-    layers: int = dataclasses.field(default=3, kw_only=True)
-    attention_heads: int = dataclasses.field(default=4, kw_only=True)
-    group: str = dataclasses.field(default="O(3)", kw_only=True)
-    basis: int = dataclasses.field(default=8, kw_only=True)
-    hidden: tuple = dataclasses.field(default=(32, 32), kw_only=True)
-    neighbors: float = dataclasses.field(default=12.0, kw_only=True)
+    _: dataclasses.KW_ONLY
+    lmax: int = 2
+    channels: int = 16
+    layers: int = 3
+    attention_heads: int = 4
+    group: str = "O(3)"
+    basis: int = 8
+    hidden: tuple = (32, 32)
+    neighbors: float = 12.0
 
-    def __post_init__(self):
-        super().__post_init__()
+    def _check(self):
+        super()._check()
         if self.channels % self.attention_heads:
             raise ValueError(f"attention_heads divide the channels evenly; got {self.attention_heads} heads for "
                              f"{self.channels} channels")
@@ -68,7 +69,7 @@ class SE3Transformer(Model):
     @property
     def features(self):
         """{Irrep: channels} between the layers."""
-        return {Irrep(l, (-1) ** l if self.group == "O(3)" else 1): self.channels for l in range(self.lmax + 1)}
+        return {harmonic_irrep(l, self.group): self.channels for l in range(self.lmax + 1)}
 
     @property
     def irreps_available(self):
@@ -108,7 +109,7 @@ class SE3Transformer(Model):
             "radial": init_mlp(rng, [self.basis, *self.hidden,
                                      weight_count(keys, scalars) + weight_count(values, come)]),
             "after": init_linear(rng, output_channels(values, come), wanted),
-            "self": init_linear_by_species(rng, len(self.species), come, wanted),
+            "self": init_linear(rng, come, wanted, len(self.species)),
         }
 
     def attention(self, params, graph):

@@ -29,6 +29,7 @@ import numpy as np
 from se3ref.backend import constant, real_times
 from se3ref.nn.ops import sum_products
 from se3ref.so3 import Irrep, clebsch_gordan, degree
+from se3ref.so3.irreps import harmonic_irrep
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -49,8 +50,7 @@ def paths(irreps_h, lmax, irreps_y, group="O(3)"):
     found = []
     for h in sorted(irreps_h):
         for l in range(lmax + 1):
-            Y = Irrep(l, (-1) ** l if group == "O(3)" else 1)
-            found += [Path(h, l, y) for y in sorted(h * Y) if y in irreps_y]
+            found += [Path(h, l, y) for y in sorted(h * harmonic_irrep(l, group)) if y in irreps_y]
     return tuple(found)
 
 
@@ -69,7 +69,7 @@ def output_channels(terms, channels):
 
 def convolve_by_edges(terms, w, h, Y, graph):
     """Equation (1), edge by edge: the readable form, and the oracle of `convolve`, whose face it shares."""
-    layout, y, dtype = _prepare(terms, w, h, Y, graph)
+    layout, y, dtype = prepared(terms, w, h, Y, graph)
     hj = {irrep: x[graph.senders] for irrep, x in h.items()}
     for path, weights, slot, _ in layout:
         C = _tensor(path, Y)
@@ -96,7 +96,7 @@ def convolve(terms, w, h, Y, graph):
     edges.  Returns y {Irrep: (n,2l+1,channels)}, the paths into one irrep side by side, and pull(dy) -> dw, dh, dY.
     Law: y turns by D where h and Y do.
     """
-    layout, y, dtype = _prepare(terms, w, h, Y, graph)
+    layout, y, dtype = prepared(terms, w, h, Y, graph)
     for block in graph.blocks:
         wb, Yb, hj = _of_block(block, w, h, Y, graph)
         for path, weights, slot, matrix in layout:
@@ -114,11 +114,13 @@ def convolve(terms, w, h, Y, graph):
             dYb, dhb = np.zeros(Yb.shape, dtype, like=w), {ir: np.zeros(x.shape, dtype, like=w) for ir, x in hj.items()}
             for path, weights, slot, matrix in layout:
                 l, x, v = degree(path.l), hj[path.h], wb[:, None, weights]
-                dA = real_times(constant(matrix, Y), dyb[path.y][:, :, slot]).reshape(len(Yb), 2 * path.l + 1, -1)
-                dX = (Yb[:, :, l] @ dA).reshape(x.shape)
-                dYb[:, :, l] += (v * x).reshape(len(Yb), block.count, -1) @ dA.swapaxes(1, 2)
-                dw[block.edges, weights] = sum_products(dX, x)
-                dhb[path.h] += v * dX
+                dA = real_times(constant(matrix, Y), dyb[path.y][:, :, slot])                # (3): dA = C^T dy
+                dA = dA.reshape(len(Yb), 2 * path.l + 1, -1)                                 # (b, 2l2+1, (2l1+1) c)
+                dX = (Yb[:, :, l] @ dA).reshape(x.shape)                                     # dX = Y dA
+                X = (v * x).reshape(len(Yb), block.count, -1)
+                dYb[:, :, l] += X @ dA.swapaxes(1, 2)                                        # dY = X dA^T
+                dw[block.edges, weights] = sum_products(dX, x)                               # dw = sum_m dX * h_j
+                dhb[path.h] += v * dX                                                        # dh_j = w * dX
             dY[block.edges] = dYb.reshape(-1, Y.shape[1])
             for irrep, x in dhb.items():
                 dhj[irrep][block.edges] = x
@@ -132,7 +134,7 @@ def _of_block(block, w, h, Y, graph):
     return w[block.edges], Y[block.edges].reshape(-1, block.count, Y.shape[1]), {ir: x[senders] for ir, x in h.items()}
 
 
-def _prepare(terms, w, h, Y, graph):
+def prepared(terms, w, h, Y, graph):
     """For each path (path, its columns in w, its channels in y, C as a matrix); y with zeros; the dtype of all."""
     channels = {irrep: x.shape[2] for irrep, x in h.items()}
     if missing := sorted({path.h for path in terms} - set(h)):

@@ -27,7 +27,7 @@ def gated(h):
     """
     tensors = sorted(irrep for irrep in h if irrep.l > 0)
     kept = h[SCALAR].shape[2] - sum(h[irrep].shape[2] for irrep in tensors)
-    ends = np.cumsum([kept, *(h[irrep].shape[2] for irrep in tensors)]).tolist()
+    ends = np.cumsum([0, *(h[irrep].shape[2] for irrep in tensors)]).tolist()    # of their gates
     slots = dict(zip(tensors, map(slice, ends[:-1], ends[1:]), strict=True))
     s, pull_silu = silu(h[SCALAR][:, :, :kept])
     g = sigmoid(h[SCALAR][:, :, kept:])                        # (n,1,gates)
@@ -35,7 +35,7 @@ def gated(h):
     if PSEUDOSCALAR in h:
         y[PSEUDOSCALAR] = tanh(h[PSEUDOSCALAR])
     for irrep in tensors:
-        y[irrep] = g[:, :, shifted(slots[irrep], kept)] * h[irrep]
+        y[irrep] = g[:, :, slots[irrep]] * h[irrep]
 
     def pull(dy):
         dg = np.concatenate([(dy[irrep] * h[irrep]).sum(1, keepdims=True) for irrep in tensors]
@@ -45,14 +45,9 @@ def gated(h):
         if PSEUDOSCALAR in h:
             dh[PSEUDOSCALAR] = dy[PSEUDOSCALAR] * (1 - y[PSEUDOSCALAR] * y[PSEUDOSCALAR])
         for irrep in tensors:
-            dh[irrep] = g[:, :, shifted(slots[irrep], kept)] * dy[irrep]
+            dh[irrep] = g[:, :, slots[irrep]] * dy[irrep]
         return dh
     return y, pull
-
-
-def shifted(slot, by):
-    """The slice moved to the left."""
-    return slice(slot.start - by, slot.stop - by)
 
 
 def norm_activation(params, h):

@@ -12,9 +12,13 @@ from se3ref.nn.ops import outer_sum, silu, times
 from se3ref.nn.params import normal
 
 
-def init_linear(rng, channels_in, channels_out):
-    """Weights {name of irrep: (c,d)}; both arguments are {Irrep: channels}.  Irreps on one side only get none."""
-    return {str(irrep): normal(rng, channels_in[irrep], d) for irrep, d in channels_out.items()
+def init_linear(rng, channels_in, channels_out, species=None):
+    """Weights {name of irrep: (c,d)}, or (species,c,d) for so many species; channels are {Irrep: channels}.
+
+    Irreps on one side only get none.
+    """
+    each = () if species is None else (species,)
+    return {str(irrep): normal(rng, *each, channels_in[irrep], d) for irrep, d in channels_out.items()
             if irrep in channels_in}
 
 
@@ -31,14 +35,8 @@ def linear_map(params, h):
     return {irrep: times(x, params[str(irrep)]) for irrep, x in used.items()}, pull
 
 
-def init_linear_by_species(rng, species, channels_in, channels_out):
-    """Weights {name of irrep: (species,c,d)}, one matrix for each of `species` (a number of them)."""
-    return {str(irrep): normal(rng, species, channels_in[irrep], d) for irrep, d in channels_out.items()
-            if irrep in channels_in}
-
-
 def linear_map_by_species(params, h, rows):
-    """y_i = h_i @ W[species of i]; rows: for each species, the indices of its atoms (`rows_by_species`).
+    """y_i = h_i @ W[species of i]; rows: for each species, the indices of its atoms.
 
     h: {Irrep: (n,2l+1,c)} -> {Irrep: (n,2l+1,d)}; pull(dy) -> dparams, dh.
     """

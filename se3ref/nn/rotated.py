@@ -38,7 +38,7 @@ import math
 import numpy as np
 
 from se3ref.backend import constant, real_times
-from se3ref.nn.convolution import _prepare
+from se3ref.nn.convolution import prepared
 from se3ref.nn.ops import lengths, sum_products
 from se3ref.so3 import angular_momentum, clebsch_gordan
 from se3ref.so3.wigner import half_turn
@@ -50,7 +50,7 @@ def convolve_rotated(terms, w, h, vec, graph):
     w (e, weight_count): radial weights, path by path; h {Irrep: (n,2l+1,c)}.  No vec may be zero.
     Law: y and its cotangents equal those of `convolve` after `spherical_harmonics_and_pull`.
     """
-    layout, y, dtype = _prepare(terms, w, h, vec, graph)
+    layout, y, dtype = prepared(terms, w, h, vec, graph)
     inputs = _by_input(layout, w)
     lmax = max((max(path.h.l, path.y.l, 1) for path in terms), default=1)
     frames = [_frames(lmax, vec[block.edges], block.count) for block in graph.blocks]

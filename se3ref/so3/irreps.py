@@ -73,6 +73,11 @@ class Irrep:
         return f"{self.l}{'e' if self.p == 1 else 'o'}"
 
 
+def harmonic_irrep(l, group="O(3)"):
+    """The irrep by which the harmonics of degree l turn: parity (-1)^l in O(3); in SO(3) everything is labelled e."""
+    return Irrep(l, (-1) ** l if group == "O(3)" else 1)
+
+
 class Irreps(tuple):
     """A direct sum of irreps with multiplicities, in order: `Irreps("8x0e+4x1o")`, or [(8, "0e"), (4, "1o")].
 

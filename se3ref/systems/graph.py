@@ -79,6 +79,11 @@ class Graph:
         return len(self.first)
 
     @property
+    def sizes(self):
+        """How many atoms each structure has, (s,), as numbers of the precision of charge."""
+        return self.sum_atoms(np.ones(self.n_atoms, self.charge.dtype, like=self.charge))
+
+    @property
     def volume(self):
         """V = |det cell| (s,), angstrom^3; 0 where there is no cell, or one without a volume."""
         det = determinant(self.cell)

@@ -21,9 +21,10 @@ commuted derivative: Pearlmutter, Neural Computation 6 (1994) 147.
 
 import numpy as np
 
+from se3ref.backend import STEP
+from se3ref.models import forces_and_stress
 from se3ref.nn.params import float_dtype, map_leaves
 
-STEP = {np.dtype(np.float64): 1e-30, np.dtype(np.float32): 1e-15}         # at 1e-30 products leave float32's range
 DERIVATIVES = {"forces", "stress"}
 
 
@@ -64,20 +65,11 @@ def _predicted(model, params, graph, names):
     if "energies" in outputs:
         predicted["energy"] = graph.sum_atoms(outputs["energies"])
         if DERIVATIVES & set(names):
-            dr, dstrain = graph.pull(pull({"energies": np.ones_like(outputs["energies"])})[1])
-            predicted["forces"] = -dr
-            if "stress" in names:
-                predicted["stress"] = dstrain / _volume(graph)
+            predicted["forces"], predicted["stress"] = forces_and_stress(graph, outputs, pull, "stress" in names)
     if missing := sorted(set(names) - set(predicted)):
         raise ValueError(f"this model, with the heads {model.heads}, does not predict {missing}; "
                          f"it predicts {sorted(predicted)}")
     return predicted, pull
-
-
-def _volume(graph):
-    if not (graph.volume > 0).all():
-        raise ValueError("stress is an energy per volume, and some structure has none: give cells with three vectors")
-    return graph.volume[:, None, None]
 
 
 def _squared_error(name, predicted, target, weights, graph):
@@ -88,8 +80,7 @@ def _squared_error(name, predicted, target, weights, graph):
         raise ValueError(f"the target {name!r} must have the shape {predicted[name].shape}; got {target.shape}")
     d = predicted[name] - target.astype(predicted[name].dtype)
     if name == "energy":                                       # per atom
-        sizes = graph.sum_atoms(np.ones(graph.n_atoms, d.dtype, like=d))
-        return _mean_square(d / sizes, weights[name], 1 / sizes)
+        return _mean_square(d / graph.sizes, weights[name], 1 / graph.sizes)
     return _mean_square(d, weights[name], 1.0)
 
 

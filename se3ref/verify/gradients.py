@@ -7,7 +7,7 @@ Source: Squire and Trapp, SIAM Review 40 (1998) 110.
 
 import numpy as np
 
-STEP = {np.dtype(np.float64): 1e-30, np.dtype(np.float32): 1e-15}          # at 1e-30 products leave float32's range
+from se3ref.backend import STEP
 
 
 def complex_step(f, args, tangents):

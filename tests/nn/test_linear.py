@@ -7,7 +7,7 @@ import pytest
 from se3ref.nn import linear
 from se3ref.so3 import Irrep, Irreps, features_from_flat, flat_from_features
 from se3ref.verify import check_equivariance
-from tests.nn.test_ops import EPS, check_on_stand_in, check_precision, check_pullback, distance, numbers
+from tests.nn.checks import EPS, check_on_stand_in, distance, numbers
 
 IRREPS = "5x0e+2x0o+3x1o+2x1e+2x2e+1x2o"                       # natural and unnatural parities
 SPECIES = np.array([0, 2, 2, 0, 2])                            # of five atoms; there is none of species 1
@@ -34,7 +34,7 @@ def rows_of(species):
 OUT = "4x0e+1x0o+2x1o+5x1e+2x2e+3x2o"
 RNG = np.random.default_rng(3)
 WEIGHTS = linear.init_linear(RNG, channels(IRREPS), channels(OUT))
-BY_SPECIES = linear.init_linear_by_species(RNG, 3, channels(IRREPS), channels(OUT))
+BY_SPECIES = linear.init_linear(RNG, channels(IRREPS), channels(OUT), 3)
 LAYERS = {                                                     # with their parameters and their arguments
     "linear_map": (linear.linear_map, WEIGHTS, features(IRREPS)),
     "linear_map, fewer irreps": (linear.linear_map, {"1o": numbers(3, 2)}, features("3x1o")),
@@ -43,21 +43,6 @@ LAYERS = {                                                     # with their para
     "mlp": (linear.mlp, linear.init_mlp(RNG, [4, 6, 5, 3]), numbers(7, 4)),
     "mlp of one layer": (linear.mlp, linear.init_mlp(RNG, [4, 3]), numbers(7, 4)),
 }
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_P40_P41_pullbacks(name):
-    check_pullback(*LAYERS[name])
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_precision_stays(name):
-    check_precision(*LAYERS[name])
-
-
-@pytest.mark.parametrize("name", [name for name in LAYERS if "species" not in name])
-def test_runs_on_the_stand_in(monkeypatch, name):
-    check_on_stand_in(monkeypatch, *LAYERS[name])
 
 
 def test_by_species_runs_on_the_stand_in(monkeypatch):
