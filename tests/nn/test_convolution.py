@@ -13,8 +13,8 @@ from se3ref.so3 import Irrep, clebsch_gordan, random_rotation, rotate_features, 
 from se3ref.systems import Structure, datasets, neighbor_graph
 from se3ref.systems import graph as graphs
 from se3ref.verify.gradients import pullback_violation
+from tests.nn.checks import EPS, cast, check_on_stand_in, check_precision, check_pullback, distance, numbers
 from tests.nn.test_linear import channels, features
-from tests.nn.test_ops import EPS, cast, check_on_stand_in, check_precision, check_pullback, distance, numbers
 
 S, V = Irrep(0, 1), Irrep(1, -1)
 

@@ -8,9 +8,9 @@ from scipy.special import expit
 from se3ref.nn import gate
 from se3ref.so3 import Irrep, Irreps
 from se3ref.verify import check_equivariance
+from tests.nn.checks import EPS, PRECISIONS, cast, distance
+from tests.nn.checks import numbers as random_numbers
 from tests.nn.test_linear import channels, features, on_flat
-from tests.nn.test_ops import EPS, PRECISIONS, cast, check_on_stand_in, check_precision, check_pullback, distance
-from tests.nn.test_ops import numbers as random_numbers
 
 OUT = "3x0e+2x0o+3x1o+2x1e+2x2e+1x2o"                          # natural and unnatural parities
 GATED_IN = "11x0e+2x0o+3x1o+2x1e+2x2e+1x2o"                    # 3 + 8 gates
@@ -36,21 +36,6 @@ LAYERS = {
     "layer_norm": (gate.layer_norm, scales(OUT), features(OUT)),
     "layer_norm, vectors only": (gate.layer_norm, scales("3x1o"), features("3x1o")),
 }
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_P40_P41_pullbacks(name):
-    check_pullback(*LAYERS[name])
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_precision_stays(name):
-    check_precision(*LAYERS[name])
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_runs_on_the_stand_in(monkeypatch, name):
-    check_on_stand_in(monkeypatch, *LAYERS[name])
 
 
 # --- equivariance ---------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from se3ref.so3.harmonics import spherical_harmonics_and_pull
 from se3ref.verify.gradients import pullback_violation
 from tests import strategies as draw
 from tests.nn import test_convolution as unrotated
+from tests.nn.checks import EPS, cast, check_on_stand_in, check_precision, check_pullback, distance, numbers
 from tests.nn.test_convolution import CASES, case, channels, features, paths_of, small_graph
-from tests.nn.test_ops import EPS, cast, check_on_stand_in, check_precision, check_pullback, distance, numbers
 
 graph = unrotated.graph                                        # the fixture: graphs of all kinds
 SLOPE = np.sqrt(0.5)
