@@ -95,7 +95,7 @@ def test_structures_are_not_graphs():
 
 
 def test_stress_needs_a_volume():
-    with pytest.raises(ValueError, match="give a cell with three vectors"):
+    with pytest.raises(ValueError, match="give cells with three vectors"):
         evaluate("NequIP", STRUCTURES["ethanol"], stress=True)
 
 
