@@ -8,6 +8,12 @@ dgeometry.  It reads irreps that turn as its output does, so that it needs no la
     dipole         (s,3)    mu = sum_i q_i r_i + sum_i mu_i, atomic dipoles mu_i linear in the vectors, e*angstrom
     polarizability (s,3,3)  symmetric, a sum over atoms: the trace from 0e, the traceless part from 2e
     direct_forces  (n,3)    linear in the vectors: the gradient of no energy, to compare with forces that are
+    pseudoscalar   (s,)     linear in 0o, a sum over atoms: a mirror turns its sign, as that of an optical rotation
+    vector         (s,3)    linear in 1o, a sum over atoms: any vector that no translation changes
+    pseudovector   (s,3)    linear in 1e, a sum over atoms: turns as a vector, stays under inversion, as spins do
+
+In SO(3), where every irrep is labelled even, pseudoscalars are scalars and pseudovectors vectors: such a model may
+predict them, and no symmetry tells it that a mirror turns them over.
 """
 
 import dataclasses
@@ -20,6 +26,12 @@ from se3ref.nn.params import normal
 from se3ref.so3 import Irrep, cartesian_from_irreps, irreps_from_cartesian
 
 SCALAR, RANK2 = Irrep(0, 1), Irrep(2, 1)
+PARTS = {"pseudoscalar": Irrep(0, -1), "vector": Irrep(1, -1), "pseudovector": Irrep(1, 1)}     # in O(3)
+
+
+def labelled(irrep, group):
+    """The irrep as a group labels it: in SO(3) parity says nothing, and everything is labelled even."""
+    return irrep if group == "O(3)" else Irrep(irrep.l, 1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,7 +45,7 @@ class Atoms:
     graph: object
     one_hot: np.ndarray
     rows: list
-    vector: Irrep
+    group: str
 
     def mean(self, x):
         """The mean of x (n,) over the atoms of each structure, at each of its atoms (n,)."""
@@ -94,7 +106,8 @@ def dipole(params, features, atoms):
     q, r = out["charges"], graph.positions
     each = q[:, None] * r
     if "vector" in params:
-        mu, pull_mu = _component(params["vector"], features[atoms.vector])
+        vector = labelled(PARTS["vector"], atoms.group)
+        mu, pull_mu = _component(params["vector"], features[vector])
         each = each + mu
 
     def pull(cotangents):
@@ -102,7 +115,7 @@ def dipole(params, features, atoms):
         dq = (dmu * r).sum(1) + cotangents.get("charges", 0)
         dparams, dfeatures, dgeometry = pull_charges({"charges": dq})
         if "vector" in params:
-            dparams["vector"], dfeatures[atoms.vector] = pull_mu(dmu)
+            dparams["vector"], dfeatures[vector] = pull_mu(dmu)
         return dparams, dfeatures, {"positions": q[:, None] * dmu}
     return {"dipole": graph.sum_atoms(each), **out}, pull
 
@@ -125,22 +138,39 @@ def polarizability(params, features, atoms):
 
 def direct_forces(params, features, atoms):
     """Forces (n,3) that are no gradient: equivariant, and not conservative."""
-    F, pull_F = _component(params["vector"], features[atoms.vector])
+    vector = labelled(PARTS["vector"], atoms.group)
+    F, pull_F = _component(params["vector"], features[vector])
 
     def pull(cotangents):
         dW, dh = pull_F(cotangents["direct_forces"])
-        return {"vector": dW}, {atoms.vector: dh}, {}
+        return {"vector": dW}, {vector: dh}, {}
     return {"direct_forces": F}, pull
 
 
+def sum_of_parts(name):
+    """The head that adds up one component of each atom: `pseudoscalar` (s,), `vector` or `pseudovector` (s,3)."""
+    def head(params, features, atoms):
+        irrep, graph = labelled(PARTS[name], atoms.group), atoms.graph
+        each, pull_each = _component(params[name], features[irrep])                          # (n,2l+1)
+        total = graph.sum_atoms(each)
+
+        def pull(cotangents):
+            dW, dh = pull_each(cotangents[name].reshape(total.shape)[graph.structure])
+            return {name: dW}, {irrep: dh}, {}
+        return {name: total if irrep.l else total[:, 0]}, pull
+    return head
+
+
 HEADS = {"energy": energy, "charges": charges, "dipole": dipole, "polarizability": polarizability,
-         "direct_forces": direct_forces}
+         "direct_forces": direct_forces, **{name: sum_of_parts(name) for name in PARTS}}
 
 
-def irreps_read(name, vector, available):
+def irreps_read(name, group, available):
     """The irreps of features that a head reads; ValueError where the model has them not."""
-    reads = {"energy": {SCALAR}, "charges": {SCALAR}, "dipole": {SCALAR} | ({vector} & set(available)),
-             "polarizability": {SCALAR, RANK2}, "direct_forces": {vector}}
+    part = {key: labelled(irrep, group) for key, irrep in PARTS.items()}
+    reads = {"energy": {SCALAR}, "charges": {SCALAR}, "dipole": {SCALAR} | ({part["vector"]} & set(available)),
+             "polarizability": {SCALAR, RANK2}, "direct_forces": {part["vector"]},
+             **{key: {irrep} for key, irrep in part.items()}}
     if name not in reads:
         raise ValueError(f"heads are {', '.join(HEADS)}; got {name!r}")
     if not reads[name] <= set(available):
@@ -148,8 +178,11 @@ def irreps_read(name, vector, available):
     return reads[name]
 
 
-def init_head(name, rng, channels, vector, species):
+def init_head(name, rng, channels, group, species):
     """Parameters of a head, for features with these channels {Irrep: c} and so many species."""
+    part = {key: labelled(irrep, group) for key, irrep in PARTS.items()}
+    if name in part:
+        return {name: normal(rng, channels[part[name]], 1)}
     c, params = channels.get(SCALAR), {}
     if name != "direct_forces":
         params["mlp"] = init_mlp(rng, [c, c, 1])
@@ -157,6 +190,6 @@ def init_head(name, rng, channels, vector, species):
         params |= {"scale": np.ones(species), "shift": np.zeros(species)}
     if name == "polarizability":
         params["rank2"] = normal(rng, channels[RANK2], 1)
-    if name in ("dipole", "direct_forces") and vector in channels:
-        params["vector"] = normal(rng, channels[vector], 1)
+    if name in ("dipole", "direct_forces") and part["vector"] in channels:
+        params["vector"] = normal(rng, channels[part["vector"]], 1)
     return params

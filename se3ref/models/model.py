@@ -19,7 +19,6 @@ import numpy as np
 from se3ref.models import heads
 from se3ref.nn.params import add_trees, float_dtype
 from se3ref.so3 import Irreps
-from se3ref.so3.irreps import harmonic_irrep
 from se3ref.systems import Graph, neighbor_graph
 from se3ref.systems.structure import SYMBOLS
 
@@ -72,12 +71,12 @@ class Model:
             raise ValueError(f"heads are at least one, each once, and 'dipole' brings the charges with it; "
                              f"got {self.heads}")
         for name in self.heads:
-            heads.irreps_read(name, self.vector, self.irreps_available)
+            heads.irreps_read(name, self.group, self.irreps_available)
 
     @property
     def vector(self):
         """The irrep of a vector: 1o in O(3), 1e in SO(3), where parity labels say nothing."""
-        return harmonic_irrep(1, self.group)
+        return heads.labelled(heads.PARTS["vector"], self.group)
 
     @property
     def irreps_available(self):
@@ -87,13 +86,13 @@ class Model:
     @property
     def irreps_read(self):
         """The irreps of the trunk's features that the heads read."""
-        return set().union(*(heads.irreps_read(name, self.vector, self.irreps_available) for name in self.heads))
+        return set().union(*(heads.irreps_read(name, self.group, self.irreps_available) for name in self.heads))
 
     def init(self, rng):
         """Fresh parameters, float64; the same `rng` state gives the same ones."""
         channels = self.channels_out
         return {"trunk": self.init_trunk(rng),
-                "heads": {name: heads.init_head(name, rng, channels, self.vector, len(self.species))
+                "heads": {name: heads.init_head(name, rng, channels, self.group, len(self.species))
                           for name in self.heads}}
 
     def forward(self, params, graph):
@@ -153,7 +152,7 @@ class Model:
             raise ValueError(f"this model knows {[SYMBOLS[z] for z in self.species]}, not "
                              f"{[SYMBOLS[z] for z in unknown]}: give all elements in species=")
         rows = [matches[:, k].nonzero()[0] for k in range(len(self.species))]
-        return heads.Atoms(graph, matches.astype(graph.positions.real.dtype), rows, self.vector)
+        return heads.Atoms(graph, matches.astype(graph.positions.real.dtype), rows, self.group)
 
 
 def _plain(value):

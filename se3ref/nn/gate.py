@@ -14,8 +14,8 @@ SCALAR, PSEUDOSCALAR = Irrep(0, 1), Irrep(0, -1)
 
 def gate_channels(channels):
     """The channels {Irrep: c} that `gated` needs in order to give `channels`: one more 0e for each gated channel."""
-    gates = sum(c for irrep, c in channels.items() if irrep.l > 0)
-    return {**channels, SCALAR: channels.get(SCALAR, 0) + gates}
+    scalars = channels.get(SCALAR, 0) + sum(c for irrep, c in channels.items() if irrep.l > 0)
+    return {**channels, SCALAR: scalars} if scalars else dict(channels)
 
 
 def gated(h):
@@ -25,25 +25,33 @@ def gated(h):
     the sorted irreps.  tanh is odd, so that a pseudoscalar still turns its sign in a mirror.
     Source: Weiler et al., 3D Steerable CNNs, NeurIPS 2018, section 4.3.
     """
+    rest = {irrep: x for irrep, x in h.items() if irrep != PSEUDOSCALAR}
+    y, pull_rest = _gated(rest) if rest else ({}, lambda dy: {})
+    if PSEUDOSCALAR in h:
+        y[PSEUDOSCALAR] = tanh(h[PSEUDOSCALAR])
+
+    def pull(dy):
+        dh = pull_rest(dy)
+        if PSEUDOSCALAR in h:
+            dh[PSEUDOSCALAR] = dy[PSEUDOSCALAR] * (1 - y[PSEUDOSCALAR] * y[PSEUDOSCALAR])
+        return dh
+    return y, pull
+
+
+def _gated(h):
     tensors = sorted(irrep for irrep in h if irrep.l > 0)
     kept = h[SCALAR].shape[2] - sum(h[irrep].shape[2] for irrep in tensors)
     ends = np.cumsum([0, *(h[irrep].shape[2] for irrep in tensors)]).tolist()    # of their gates
     slots = dict(zip(tensors, map(slice, ends[:-1], ends[1:]), strict=True))
     s, pull_silu = silu(h[SCALAR][:, :, :kept])
     g = sigmoid(h[SCALAR][:, :, kept:])                        # (n,1,gates)
-    y = {SCALAR: s}
-    if PSEUDOSCALAR in h:
-        y[PSEUDOSCALAR] = tanh(h[PSEUDOSCALAR])
-    for irrep in tensors:
-        y[irrep] = g[:, :, slots[irrep]] * h[irrep]
+    y = {SCALAR: s, **{irrep: g[:, :, slots[irrep]] * h[irrep] for irrep in tensors}}
 
     def pull(dy):
         dg = np.concatenate([(dy[irrep] * h[irrep]).sum(1, keepdims=True) for irrep in tensors]
                             or [g], axis=2)                    # without tensors g is empty
         ds = pull_silu(dy[SCALAR]) if kept else s              # no scalars are left where all are gates
         dh = {SCALAR: np.concatenate([ds, dg * g * (1 - g)], axis=2)}
-        if PSEUDOSCALAR in h:
-            dh[PSEUDOSCALAR] = dy[PSEUDOSCALAR] * (1 - y[PSEUDOSCALAR] * y[PSEUDOSCALAR])
         for irrep in tensors:
             dh[irrep] = g[:, :, slots[irrep]] * dy[irrep]
         return dh

@@ -6,7 +6,8 @@ import numpy as np
 
 from se3ref.systems import Structure, join, neighbor_graph
 
-PER_STRUCTURE = {"energy": (), "stress": (3, 3), "dipole": (3,), "polarizability": (3, 3)}
+PER_STRUCTURE = {"energy": (), "stress": (3, 3), "dipole": (3,), "polarizability": (3, 3), "pseudoscalar": (),
+                 "vector": (3,), "pseudovector": (3,)}
 PER_ATOM = {"forces": (3,), "charges": (), "direct_forces": (3,)}
 
 
@@ -14,7 +15,7 @@ class Dataset:
     """Structures and their targets; what a model is trained and tested on.
 
     structures: a list of Structure; targets, by name: energy (s,) eV, stress (s,3,3) eV/angstrom^3, dipole (s,3)
-    e*angstrom, polarizability (s,3,3), and for atoms a list of arrays, one for each structure (or one array
+    e*angstrom, polarizability (s,3,3), pseudoscalar (s,), vector and pseudovector (s,3), and for atoms a list of arrays, one for each structure (or one array
     (s,n,...) where all have n atoms): forces (n,3) eV/angstrom, charges (n,) e, direct_forces (n,3).
 
         data = Dataset.from_file("train.extxyz")               # your own data, through ASE

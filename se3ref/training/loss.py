@@ -32,7 +32,8 @@ def loss_and_gradient(model, params, graph, targets, weights):
     """The loss (1), a float, and its gradient to all parameters, a tree like `params`.
 
     targets: a dict with some of energy (s,) eV, forces (n,3) eV/angstrom, stress (s,3,3) eV/angstrom^3, and by the
-    names of other outputs: dipole (s,3), charges (n,), polarizability (s,3,3), direct_forces (n,3).
+    names of other outputs: dipole (s,3), charges (n,), polarizability (s,3,3), direct_forces (n,3), pseudoscalar (s,),
+    vector and pseudovector (s,3).
     weights: a number for each of them.  Works in the precision of the parameters.
     ValueError for targets that the model does not predict or of another shape.
     """
