@@ -38,11 +38,12 @@ RECIPES = {
                                     ("dipole",), rotated=True),
     "direct_ethanol_200": Recipe(models.NequIP(**ETHANOL, channels=16, heads="direct_forces"), 200,
                                  dict(steps=28000), ("direct_forces",)),
-    # five architectures at equal CPU time, a third of the first recipe's
+    # six architectures at equal CPU time, a third of the first recipe's
     "nequip_ethanol_short": Recipe(models.NequIP(**ETHANOL, channels=16), 200, dict(steps=9300)),
     "schnet_ethanol_short": Recipe(models.SchNet(**ETHANOL), 200, dict(steps=41000)),
     "painn_ethanol_short": Recipe(models.PaiNN(**ETHANOL), 200, dict(steps=16400)),
     "egnn_ethanol_short": Recipe(models.EGNN(**ETHANOL), 200, dict(steps=21000)),
+    "mace_ethanol_short": Recipe(models.MACE(**ETHANOL, channels=32, irreps="32x0e+32x1o"), 200, dict(steps=9000)),
     "se3_transformer_ethanol_short": Recipe(models.SE3Transformer(**ETHANOL), 200, dict(steps=7200)),
 }
 

@@ -26,7 +26,8 @@ FILES = {
     "systems": ["structure", "neighbors", "graph", "datasets"],
     "nn": ["params", "ops", "radial", "linear", "gate", "convolution", "rotated", "attention", "contraction"],
     "electrostatics": ["ewald", "pme", "equilibration"],
-    "models": ["heads", "model", "schnet", "coordinates", "egnn", "painn", "nequip", "se3_transformer", "files"],
+    "models": ["heads", "model", "schnet", "coordinates", "egnn", "painn", "nequip", "mace", "se3_transformer",
+               "files"],
     "training": ["loss", "optimizer", "dataset", "units", "run", "loop"],
     "verify": ["laws", "gradients", "equivariance"],
 }

@@ -22,7 +22,7 @@ from se3ref.so3 import Irreps
 from se3ref.systems import Graph, neighbor_graph
 from se3ref.systems.structure import SYMBOLS
 
-COUNTS = {"lmax": 0, "channels": 1, "layers": 1, "basis": 1, "attention_heads": 1}       # fields, least values
+COUNTS = {"lmax": 0, "channels": 1, "layers": 1, "basis": 1, "attention_heads": 1, "correlation": 1}   # least values
 
 
 @dataclasses.dataclass(frozen=True)

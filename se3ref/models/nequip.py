@@ -56,11 +56,19 @@ class NequIP(Model):
 
     @property
     def irreps_available(self):
-        """What heads may read: the irreps that some path reaches within these layers."""
+        """What heads may read: the irreps that these layers reach."""
         reached = {SCALAR}
         for _ in range(self.layers):
-            reached |= {path.y for path in paths(tuple(sorted(reached)), self.lmax, tuple(self.features), self.group)}
+            reached |= self._made(self._paths(tuple(sorted(reached)), tuple(self.features)))
         return reached & set(self.features)
+
+    def _paths(self, come, wanted):
+        """The paths of the convolution in a layer that is given `come` and asked for `wanted`."""
+        return paths(come, self.lmax, wanted, self.group)
+
+    def _made(self, terms):
+        """The irreps that a layer makes of what these paths gather."""
+        return {path.y for path in terms}
 
     def _check(self):
         """Irreps that nothing can reach are a mistake: their labels, lmax, or the number of layers."""
@@ -83,8 +91,9 @@ class NequIP(Model):
         plan, come = [], {SCALAR: self.features[SCALAR]}
         for k in range(self.layers):
             wanted = self.features if k < self.layers - 1 else self.channels_out
-            terms = paths(tuple(come), self.lmax, tuple(wanted), self.group)
-            go = {irrep: c for irrep, c in wanted.items() if irrep in come or any(irrep == path.y for path in terms)}
+            terms = self._paths(tuple(come), tuple(wanted))
+            made = self._made(terms) | set(come)
+            go = {irrep: c for irrep, c in wanted.items() if irrep in made}
             plan.append((come, go, terms))
             come = go
         return plan
@@ -93,15 +102,20 @@ class NequIP(Model):
         """Parameters of the embedding and of the layers."""
         species = len(self.species)
         params = {"embedding": rng.standard_normal((species, self.features[SCALAR]))}
-        for k, (come, go, terms) in enumerate(self._plan()):
-            wanted = gate_channels(go)
-            params[f"layer{k}"] = {
-                "before": init_linear(rng, come, come),
-                "radial": init_mlp(rng, [self.basis, *self.hidden, weight_count(terms, come)]),
-                "after": init_linear(rng, output_channels(terms, come), wanted),
-                "self": init_linear(rng, come, wanted, species),
-            }
+        for k, layer in enumerate(self._plan()):
+            params[f"layer{k}"] = self._init_layer(rng, *layer)
         return params
+
+    def _init_layer(self, rng, come, go, terms):
+        wanted = gate_channels(go)
+        return {**self._init_gather(rng, come, wanted, terms),
+                "self": init_linear(rng, come, wanted, len(self.species))}
+
+    def _init_gather(self, rng, come, wanted, terms):
+        """Parameters of `_gather`, for channels that come in and are wanted from it."""
+        return {"before": init_linear(rng, come, come),
+                "radial": init_mlp(rng, [self.basis, *self.hidden, weight_count(terms, come)]),
+                "after": init_linear(rng, output_channels(terms, come), wanted)}
 
     def trunk(self, params, atoms):
         """Features {Irrep: (n,2l+1,c)} of `channels_out`, and pull(dfeatures) -> dparams, dgeometry."""
@@ -124,21 +138,29 @@ class NequIP(Model):
         return h, pull
 
     def _layer(self, params, h, B, Y, atoms, terms):
-        a, pull_before = linear_map(params["before"], h)
-        w, pull_radial = mlp(params["radial"], B)
-        m, pull_convolution = convolve(terms, w, a, Y, atoms.graph)
-        x, pull_after = linear_map(params["after"], m)
+        x, pull_gather = self._gather(params, h, B, Y, atoms.graph, terms)
         s, pull_self = linear_map_by_species(params["self"], h, atoms.rows)
-        N = math.sqrt(self.neighbors)
-        y, pull_gate = gated(add_trees({irrep: v / N for irrep, v in x.items()}, s))
+        y, pull_gate = gated(add_trees(x, s))
 
         def pull(dy):
-            dx = pull_gate(dy)
-            dself, dh = pull_self({irrep: dx[irrep] for irrep in s})
-            dafter, dm = pull_after({irrep: dx[irrep] / N for irrep in x})
+            d = pull_gate(dy)
+            dself, dh = pull_self({irrep: d[irrep] for irrep in s})
+            dparams, dh2, dB, dY = pull_gather({irrep: d[irrep] for irrep in x})
+            return {**dparams, "self": dself}, add_trees(dh, dh2), dB, dY
+        return y, pull
+
+    def _gather(self, params, h, B, Y, graph, terms):
+        """m_i W2 / sqrt(N): what comes from the neighbours; pull(dx) -> dparams, dh, dB, dY."""
+        N = math.sqrt(self.neighbors)
+        a, pull_before = linear_map(params["before"], h)
+        w, pull_radial = mlp(params["radial"], B)
+        m, pull_convolution = convolve(terms, w, a, Y, graph)
+        x, pull_after = linear_map(params["after"], m)
+
+        def pull(dx):
+            dafter, dm = pull_after({irrep: d / N for irrep, d in dx.items()})
             dw, da, dY = pull_convolution(dm)
             dradial, dB = pull_radial(dw)
-            dbefore, dh2 = pull_before(da)
-            dparams = {"before": dbefore, "radial": dradial, "after": dafter, "self": dself}
-            return dparams, add_trees(dh, dh2), dB, dY
-        return y, pull
+            dbefore, dh = pull_before(da)
+            return {"before": dbefore, "radial": dradial, "after": dafter}, dh, dB, dY
+        return {irrep: v / N for irrep, v in x.items()}, pull

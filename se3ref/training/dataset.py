@@ -15,8 +15,9 @@ class Dataset:
     """Structures and their targets; what a model is trained and tested on.
 
     structures: a list of Structure; targets, by name: energy (s,) eV, stress (s,3,3) eV/angstrom^3, dipole (s,3)
-    e*angstrom, polarizability (s,3,3), pseudoscalar (s,), vector and pseudovector (s,3), and for atoms a list of arrays, one for each structure (or one array
-    (s,n,...) where all have n atoms): forces (n,3) eV/angstrom, charges (n,) e, direct_forces (n,3).
+    e*angstrom, polarizability (s,3,3), pseudoscalar (s,), vector (s,3), pseudovector (s,3); and for atoms a list of
+    arrays, one for each structure (or one array (s,n,...) where all have n atoms): forces (n,3) eV/angstrom,
+    charges (n,) e, direct_forces (n,3).
 
         data = Dataset.from_file("train.extxyz")               # your own data, through ASE
         train, validation = data[:900], data[900:]

@@ -16,6 +16,9 @@ EQUIVARIANT = {
     "NequIP all parities": lambda: models.NequIP(SPECIES, CUTOFF, irreps="4x0e+3x1o+2x1e+2x2e+2x2o", layers=2),
     "NequIP lmax 4": lambda: models.NequIP(SPECIES, CUTOFF, lmax=4, channels=2, layers=2),
     "NequIP SO(3)": lambda: models.NequIP(SPECIES, CUTOFF, channels=4, layers=3, group="SO(3)"),    # 3: a . (b x c)
+    "MACE": lambda: models.MACE(SPECIES, CUTOFF, channels=4, layers=2),
+    "MACE all parities": lambda: models.MACE(SPECIES, CUTOFF, irreps="4x0e+4x0o+4x1o+4x1e", channels=4, layers=2),
+    "MACE SO(3)": lambda: models.MACE(SPECIES, CUTOFF, channels=4, layers=2, correlation=2, group="SO(3)"),
     "SE3Transformer": lambda: models.SE3Transformer(SPECIES, CUTOFF, channels=8, layers=2),
 }
 O3 = [name for name in EQUIVARIANT if "SO(3)" not in name]
