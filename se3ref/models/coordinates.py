@@ -43,6 +43,11 @@ class Coordinates(Model):
     neighbors: float = 12.0
 
     @property
+    def sight(self):
+        """Everything, and with it what is not there: the axes of the laboratory."""
+        return dataclasses.replace(super().sight, frame=True)
+
+    @property
     def irreps_available(self):
         """What heads may read: everything, by name only."""
         return {SCALAR, self.vector, RANK2}

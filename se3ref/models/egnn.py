@@ -44,6 +44,8 @@ class EGNN(Model):
     basis: int = 8
     neighbors: float = 12.0
 
+    lmax = 1                                                   # differences of places, and nothing of higher degree
+
     @property
     def channels_out(self):
         """{Irrep: channels} of the last layer: one vector, the displacement."""

@@ -38,6 +38,11 @@ class MACE(NequIP):
     correlation: int = 3
     layers: int = 2
 
+    @property
+    def bodies(self):
+        """The receiver, and as many neighbours as a product has factors."""
+        return self.correlation + 1
+
     def _paths(self, come, wanted):
         """To the irreps of A, whatever is wanted from its products."""
         natural = {harmonic_irrep(l, self.group) for l in range(self.lmax + 1)}

@@ -26,6 +26,23 @@ COUNTS = {"lmax": 0, "channels": 1, "layers": 1, "basis": 1, "attention_heads": 
 
 
 @dataclasses.dataclass(frozen=True)
+class Sight:
+    """What a model can tell apart, by its construction; `verify.resolving_power` holds it against what is measured.
+
+    bodies: how many atoms a layer's features take at once, the receiver among them: 2 for pairs.
+    lmax: the highest degree of directions that it follows; 0 for distances alone.   layers: how many hops it looks.
+    handed: mirror images may differ in energy.   odd: an output turns its sign in a mirror, a pseudoscalar.
+    frame: it sees the axes of the laboratory, and so tells a structure from itself, turned.
+    """
+    bodies: int
+    lmax: int
+    layers: int
+    handed: bool = False
+    odd: bool = False
+    frame: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Model:
     """What every model has.  A model holds no numbers: its parameters are a nested dict that `init` draws.
 
@@ -40,6 +57,8 @@ class Model:
 
     group = "O(3)"                                             # where a subclass has no such field
     neighbors = 1.0
+    lmax = 0
+    bodies = 2
 
     def __post_init__(self):
         for field in dataclasses.fields(self):                 # lists and NumPy's numbers are fine in the call
@@ -77,6 +96,17 @@ class Model:
     def vector(self):
         """The irrep of a vector: 1o in O(3), 1e in SO(3), where parity labels say nothing."""
         return heads.labelled(heads.PARTS["vector"], self.group)
+
+    @property
+    def sight(self):
+        """What this model can tell apart, and what not.
+
+        The least thing that a mirror turns over is a triple product a . (b x c).  A layer couples what it has with
+        one direction, so it takes three of them to make one, from scalars; with products of several directions, two.
+        """
+        triple = self.lmax > 0 and self.layers >= (3 if self.bodies == 2 else 2)
+        return Sight(self.bodies, self.lmax, self.layers, handed=self.group == "SO(3)" and triple,
+                     odd=self.group == "O(3)" and "pseudoscalar" in self.heads)
 
     @property
     def irreps_available(self):

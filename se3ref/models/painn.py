@@ -47,6 +47,9 @@ class PaiNN(Model):
     basis: int = 12
     neighbors: float = 12.0
 
+    lmax = 1                                                   # vectors
+    bodies = 3                                                 # the update's inner products of sums over neighbours
+
     @property
     def channels_out(self):
         """{Irrep: channels} of the last layer."""

@@ -38,9 +38,13 @@ class Dataset:
 
     @classmethod
     def from_frames(cls, frames, names=("energy", "forces")):
-        """From `systems.datasets.load(...)`: the targets named, of energy, forces, dipole, charges."""
+        """From `systems.datasets.load(...)`: the targets named, of energy, forces, dipole, charges, direct_forces and,
+        where the set has them, polarizability and pseudoscalar (optical rotation)."""
         stored = {"energy": frames.energies, "forces": frames.forces, "dipole": frames.dipoles,
-                  "charges": frames.charges, "direct_forces": frames.forces}
+                  "charges": frames.charges, "direct_forces": frames.forces,
+                  "polarizability": frames.extra.get("polarizabilities"), "pseudoscalar": frames.extra.get("rotations")}
+        if missing := [name for name in names if stored.get(name) is None]:
+            raise ValueError(f"this set has no {missing}; it has {[n for n, v in stored.items() if v is not None]}")
         return cls([frames.structure(k) for k in range(len(frames))], **{name: stored[name] for name in names})
 
     @classmethod

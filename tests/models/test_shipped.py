@@ -1,4 +1,4 @@
-"""The trained models that come with the library do what their cards say, on a trajectory they never saw."""
+"""The trained models that come with the library do what their cards say, on test sets they never saw."""
 
 from importlib import resources
 
@@ -8,6 +8,7 @@ import pytest
 from experiments import train
 from se3ref import models
 from se3ref.nn import params as trees
+from se3ref.systems import Structure, datasets
 
 NAMES = sorted(file.name.removesuffix(".npz") for file in (resources.files("se3ref") / "data" / "models").iterdir()
                if file.name.endswith(".npz"))
@@ -38,6 +39,17 @@ def test_the_card_tells_the_truth(name):
 def test_the_errors_are_small(name):
     target, bound = BOUNDS[name]
     assert models.shipped(name)[2]["errors"][target]["mae"] <= bound
+
+
+def test_optical_rotation_of_geometries_from_another_seed():
+    """R^2 = 1 - mean d^2 / variance; a mirror turns the sign of what is said, and leaves the other heads alone."""
+    model, params, card = models.shipped("nequip_h2o2")
+    test = datasets.load("h2o2_test")
+    assert 1 - (card["errors"]["pseudoscalar"]["rmse"] / test.extra["rotations"].std()) ** 2 >= 0.99
+    both = [models.evaluate(model, params, Structure(test.numbers, sign * test.positions[0])) for sign in (1, -1)]
+    a, b = (e.outputs["pseudoscalar"][0] for e in both)
+    assert abs(a + b) <= 1e-13 * abs(a) and abs(a) > 1e-3
+    assert abs(both[0].energy - both[1].energy) <= 1e-13 * abs(both[0].energies).sum()
 
 
 def test_a_run_that_draws_other_frames_would_show():
