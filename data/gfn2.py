@@ -16,7 +16,8 @@ KELVIN = 3.166808578545117e-6       # hartree, the Boltzmann constant times one 
 
 LEVEL = (f"GFN2-xTB (tblite {version('tblite')}), a semi-empirical tight-binding method; "
          f"SCF accuracy 0.01, electrons at 300 K")
-MASSES = {1: 1.008, 6: 12.011, 8: 15.999, 17: 35.45}      # atomic mass units, standard atomic weights
+# Standard atomic weights, atomic mass units
+MASSES = {1: 1.008, 6: 12.011, 7: 14.007, 8: 15.999, 9: 18.998, 16: 32.06, 17: 35.45, 35: 79.904}
 
 
 class GFN2:

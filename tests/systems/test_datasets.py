@@ -1,6 +1,7 @@
 """The shipped sets obey the laws of physics that their labels claim to obey."""
 
 import hashlib
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
@@ -20,9 +21,19 @@ SHA256 = {
     "ethanol_test": "4e03a10d7db73f249ef42844fd23f399608c3a15f636ec651f489eb88400c7d0",
     "dichloroethane": "55f287d1a9c3c27ade44955f203cb2ee072ed88b968e78ba2bc8858f706aff86",
     "water": "bf7a08b39198613fcd0e688561852fdb5e5c522945ab576f1ca075a7b09b090e",
+    "h2o2": "23790ef523bed0579a6bd4b49812a7f878fc2128fa41ed2a1969b1e5f27b4ae1",
+    "h2o2_test": "5f4788b38468d057baf1013a987b58265081606918aa5b25e42a9c23698c75e7",
+    "antiprisms": "0b37190349e9ba1884cc1928345ca0f6d8701d4bde42772f6c0da5e26306cbfb",
+    "chiral_methanes": "929b12e202b0950e73dd26a03e033bb2835c25c5a61ad898de7650a4abbb5abc",
 }
 
-every_set = pytest.mark.parametrize("name", datasets.names())
+SETS = datasets.names()
+FRAMES = [name for name in SETS if name != "chiral_methanes"]
+every_set = pytest.mark.parametrize("name", SETS)
+every_frames = pytest.mark.parametrize("name", FRAMES)
+
+MASSES = {1: 1.008, 6: 12.011, 7: 14.007, 8: 15.999, 9: 18.998, 16: 32.06, 17: 35.45, 35: 79.904}
+GFN2, HARTREE_FOCK = ("GFN2-xTB (tblite", "semi-empirical"), ("RHF/6-31++G** (pyscf", "no electron correlation")
 
 
 @every_set
@@ -32,7 +43,16 @@ def test_file_is_the_one_that_was_frozen(name):
 
 
 @every_set
-def test_shapes_and_metadata(name):
+def test_about_names_the_method_and_what_it_lacks(name):
+    about = datasets.load(name).about
+    method, lacks = HARTREE_FOCK if name.startswith("h2o2") else GFN2
+    assert about["level"].startswith(method) and lacks in about["level"]
+    assert about["script"] == f"data/make_{name.removesuffix('_test')}.py"
+    assert {"what", "units", "seed"} <= set(about)
+
+
+@every_frames
+def test_shapes(name):
     frames = datasets.load(name)
     f, n = len(frames), len(frames.numbers)
     shapes = {"positions": (f, n, 3), "energies": (f,), "forces": (f, n, 3), "dipoles": (f, 3),
@@ -41,13 +61,10 @@ def test_shapes_and_metadata(name):
         values = getattr(frames, field)
         assert values.shape == shape and values.dtype == np.float64 and np.isfinite(values).all()
     assert all(len(values) == f for values in frames.extra.values())
-    assert "GFN2-xTB" in frames.about["level"] and "semi-empirical" in frames.about["level"]
-    assert frames.about["script"] == f"data/make_{name.removesuffix('_test')}.py"
-    assert {"what", "units", "seed"} <= set(frames.about)
     assert f"{f} frames" in repr(frames)
 
 
-@every_set
+@every_frames
 def test_no_net_force_and_no_net_torque(name):
     """Energy is invariant under translations and rotations, so sum F = 0 and sum r x F = 0."""
     frames = datasets.load(name)
@@ -57,20 +74,20 @@ def test_no_net_force_and_no_net_torque(name):
     assert (np.abs(torque).max(1) < NOISE * lever).all()
 
 
-@every_set
+@every_frames
 def test_centre_of_mass_is_at_the_origin(name):
     frames = datasets.load(name)
-    masses = np.array([{1: 1.008, 6: 12.011, 8: 15.999, 17: 35.45}[z] for z in frames.numbers.tolist()])
+    masses = np.array([MASSES[z] for z in frames.numbers.tolist()])
     assert np.abs(masses @ frames.positions).max() / masses.sum() < 1e-13     # rounding
 
 
-@every_set
+@every_frames
 def test_molecule_is_neutral(name):
     charges = datasets.load(name).charges
     assert (np.abs(charges.sum(1)) < FLOAT32 * np.abs(charges).sum(1)).all()
 
 
-@every_set
+@pytest.mark.parametrize("name", [name for name in FRAMES if name != "antiprisms"])      # theirs is zero
 def test_dipole_belongs_to_its_frame(name):
     """Point charges give most of a dipole, the rest is atomic: nearer to its own than to a neighbour's."""
     frames = datasets.load(name)
@@ -302,6 +319,263 @@ def test_water_is_sampled_as_stated():
         assert np.abs(direction.mean(0)).max() < 4 * np.sqrt(1 / 3 / 1000)
 
 
+# --- hydrogen peroxide --------------------------------------------------------------------------------------
+
+def peroxide_frame(frames):
+    """Rows (frames,3,3): a along O-O, b towards the first H, n = a x b. A mirror leaves a, b and turns n over."""
+    r = frames.positions
+    a, b = r[:, 1] - r[:, 0], r[:, 2] - r[:, 0]
+    a = a / np.linalg.norm(a, axis=1, keepdims=True)
+    b = b - (a * b).sum(1, keepdims=True) * a
+    b = b / np.linalg.norm(b, axis=1, keepdims=True)
+    return np.stack([a, b, np.cross(a, b)], 1)
+
+
+def peroxide_internal(frames):
+    """O-O, both O-H (angstrom), both angles O-O-H and the torsion (radians): (frames,6)."""
+    r = frames.positions
+    oo, h, k = r[:, 1] - r[:, 0], r[:, 2] - r[:, 0], r[:, 3] - r[:, 1]
+    lengths = np.stack([np.linalg.norm(x, axis=1) for x in (oo, h, k)], 1)
+    axis = oo / lengths[:, :1]
+    bends = np.arccos(np.stack([(h * axis).sum(1), -(k * axis).sum(1)], 1) / lengths[:, 1:])
+    _, b, n = np.moveaxis(peroxide_frame(frames), 1, 0)
+    torsion = np.arctan2((k * n).sum(1), (k * b).sum(1))
+    return np.column_stack([lengths, bends, torsion])
+
+
+BEND, BEND_SPREAD = np.radians([101, 5])
+MEANS = np.array([1.45, 0.965, 0.965, BEND, BEND])
+SPREADS = np.array([0.04, 0.03, 0.03, BEND_SPREAD, BEND_SPREAD])
+
+
+def waves_of_the_torsion(frames, wave):
+    """Quadratics in lengths and angles times wave(m phi), m = 0..4: odd under a mirror for sin, even for cos."""
+    u = peroxide_internal(frames)
+    x = np.column_stack([np.ones(len(u)), (u[:, :5] - MEANS) / SPREADS])
+    i, j = np.triu_indices(6)
+    return ((x[:, i] * x[:, j])[:, :, None] * wave(np.arange(5) * u[:, 5:])[:, None]).reshape(len(u), -1)
+
+
+def fitted(frames, wave, y):
+    """What least squares makes of y: a function of other frames."""
+    weights = np.linalg.lstsq(waves_of_the_torsion(frames, wave), y - y.mean(), rcond=None)[0]
+    return lambda others: waves_of_the_torsion(others, wave) @ weights + y.mean()
+
+
+def peroxide_labels(frames):
+    """Every label as numbers that a turn leaves alone, with their parity under a mirror: +1 even, -1 odd."""
+    axes = peroxide_frame(frames)
+    D = np.einsum("fkx,fx->fk", axes, frames.dipoles)
+    alpha = np.einsum("fkx,fxy,fly->fkl", axes, frames.extra["polarizabilities"], axes)
+    return {
+        "E": (frames.energies, 1), "D_a": (D[:, 0], 1), "D_b": (D[:, 1], 1), "D_n": (D[:, 2], -1),
+        "alpha_aa": (alpha[:, 0, 0], 1), "alpha_ab": (alpha[:, 0, 1], 1), "alpha_nn": (alpha[:, 2, 2], 1),
+        "alpha_an": (alpha[:, 0, 2], -1), "alpha_bn": (alpha[:, 1, 2], -1),
+        "beta": (frames.extra["rotations"], -1),
+    }
+
+
+@pytest.mark.parametrize("label", ["E", "D_a", "D_b", "D_n", "alpha_aa", "alpha_ab", "alpha_nn", "alpha_an", "alpha_bn",
+                                   "beta"])
+def test_peroxide_labels_have_their_parity_under_a_mirror(label):
+    """phi -> -phi leaves the even ones and turns the odd ones over: what one set teaches, the other confirms.
+
+    Functions of the wrong parity predict no better than the mean, for phi and -phi are equally frequent.
+    """
+    train, test = datasets.load("h2o2"), datasets.load("h2o2_test")
+    (y, parity), (y_test, _) = peroxide_labels(train)[label], peroxide_labels(test)[label]
+
+    def explained(wave):
+        return 1 - (fitted(train, wave, y)(test) - y_test).var() / y_test.var()
+
+    right, wrong = (np.cos, np.sin) if parity == 1 else (np.sin, np.cos)
+    assert explained(right) > 0.99
+    assert explained(wrong) < 0.05
+
+
+def test_peroxide_rotation_vanishes_where_the_molecule_is_flat():
+    """At 0 and 180 degrees it is its own mirror image; within 3 degrees beta is a tenth of the usual."""
+    frames = datasets.load("h2o2")
+    sine, beta = np.sin(np.radians(frames.extra["phi_deg"])), frames.extra["rotations"]
+    flat = np.abs(sine) < 0.05
+    assert flat.sum() > 20
+    assert rms(beta[flat]) < 0.1 * rms(beta)
+
+
+def test_peroxide_handedness_is_not_the_sign_of_its_rotation():
+    """Of twists to the right (0 < phi < 180) the narrow ones rotate light to the right, the wide ones to the left."""
+    frames = datasets.load("h2o2")
+    phi, beta = np.radians(frames.extra["phi_deg"]), frames.extra["rotations"]
+    agree = np.sign(np.sin(phi)) == np.sign(beta)
+    folded = np.degrees(np.arccos(np.cos(phi)))
+    assert 0.5 < agree.mean() < 0.6
+    assert agree[(folded > 45) & (folded < 90)].mean() > 0.85
+    assert agree[folded > 150].mean() < 0.1
+
+
+def test_peroxide_polarizability_is_symmetric_and_positive():
+    for name in ("h2o2", "h2o2_test"):
+        alpha = datasets.load(name).extra["polarizabilities"]
+        assert np.abs(alpha - alpha.swapaxes(1, 2)).max() <= 2 * FLOAT32 * np.abs(alpha).max()
+        assert np.linalg.eigvalsh(alpha).min() > 0.5            # angstrom^3; the mean is near 1.8
+
+
+def test_peroxide_torsion_is_that_of_the_positions():
+    for name in ("h2o2", "h2o2_test"):
+        frames = datasets.load(name)
+        phi = peroxide_internal(frames)[:, 5]
+        # angles of 1e-16 radians times 360 degrees, and a torsion magnifies rounding by 1/sin of the two bends
+        np.testing.assert_allclose(np.exp(1j * phi), np.exp(1j * np.radians(frames.extra["phi_deg"])), atol=1e-14)
+
+
+def test_peroxide_forces_are_minus_the_gradient_of_its_energies():
+    """The energy fitted on one set, its slope along random directions against -F on the other.
+
+    The fit misses 0.3 % of the variance of the energies, and a slope magnifies that: direction, not digits.
+    """
+    train, test = datasets.load("h2o2"), datasets.load("h2o2_test")
+    energy = fitted(train, np.cos, train.energies)
+    step = 1e-4 * np.random.default_rng(0).standard_normal(test.positions.shape)
+    up, down = (energy(replace(test, positions=test.positions + s * step)) for s in (1, -1))
+    work = -2 * (test.forces * step).sum((1, 2))
+    assert 1 - (up - down - work).var() / work.var() > 0.95
+
+
+def test_peroxide_is_sampled_as_stated():
+    """Means and spreads within 4 standard errors; torsions and directions without preference."""
+    frames = datasets.load("h2o2")
+    u = peroxide_internal(frames)
+    f = len(u)
+    assert (np.abs(u[:, :5].mean(0) - MEANS) < 4 * SPREADS / np.sqrt(f)).all()
+    assert (np.abs(u[:, :5].std(0) - SPREADS) < 4 * SPREADS / np.sqrt(2 * f)).all()
+    assert np.abs(np.exp(1j * np.outer(u[:, 5], [1, 2, 3])).mean(0)).max() < 4 / np.sqrt(f)
+    assert np.abs(peroxide_frame(frames).mean(0)).max() < 4 * np.sqrt(1 / 3 / f)
+
+
+def test_peroxide_test_set_is_of_another_seed():
+    """No geometry of it is one of training: the nearest pair is as far apart as within the training set."""
+    train, test = datasets.load("h2o2"), datasets.load("h2o2_test")
+    assert [key for key in train.about if train.about[key] != test.about[key]] == ["seed"]
+    i, j = np.triu_indices(4, 1)
+    a, b = (np.linalg.norm(f.positions[:, i] - f.positions[:, j], axis=2) for f in (train, test))
+    within = cKDTree(a).query(a, k=2)[0][:, 1].min()
+    assert len(train) == 1000 and len(test) == 250
+    assert cKDTree(a).query(b)[0].min() > 0.5 * within > 0.001
+
+
+# --- antiprisms ---------------------------------------------------------------------------------------------
+
+def antiprism_pairs():
+    frames = datasets.load("antiprisms")
+    assert frames.extra["which"].tolist() == [1, -1] * (len(frames) // 2)
+    return frames[::2], frames[1::2]
+
+
+def test_antiprisms_share_every_list_of_distances():
+    """Atom by atom, sorted, to 4 roundings of the longest distance."""
+    lists = [np.sort(np.linalg.norm(f.positions[:, :, None] - f.positions[:, None], axis=3), axis=2)
+             for f in antiprism_pairs()]
+    np.testing.assert_allclose(lists[0], lists[1], rtol=0, atol=4 * np.finfo(float).eps * lists[0].max())
+    assert np.ptp(lists[0][:, 1:], axis=1).max() < 1e-14        # and all fluorines of a frame have the same list
+
+
+def test_antiprisms_are_different_structures():
+    """The product of the cosines of three axes is c^3 or -c^3, whichever end of an axis is taken."""
+    for sign, frames in zip([1, -1], antiprism_pairs(), strict=True):
+        v = frames.positions[:, 1:4] / 1.58
+        np.testing.assert_allclose(np.linalg.norm(v, axis=2), 1, rtol=1e-14)
+        np.testing.assert_array_equal(frames.positions[:, 4:], -frames.positions[:, 1:4])
+        cosines = (v * np.roll(v, 1, axis=1)).sum(2)
+        np.testing.assert_allclose(cosines, sign * frames.extra["c"][:, None] * np.ones(3), atol=1e-15)
+
+
+def test_antiprisms_differ_in_energy():
+    """A is the lower, by both methods; the difference grows as c^3, the product of the three cosines."""
+    a, b = antiprism_pairs()
+    for energies in (b.energies - a.energies, b.extra["energies_hf"] - a.extra["energies_hf"]):
+        slope = np.polyfit(np.log(a.extra["c"]), np.log(energies), 1)[0]
+        assert abs(slope - 3) < 0.2
+    known = a.extra["c"] == 0.15
+    assert abs((b.energies - a.energies)[known] - 0.0462) < 1e-4
+
+
+def test_antiprisms_have_no_dipole():
+    """Each is its own image under inversion."""
+    assert np.abs(datasets.load("antiprisms").dipoles).max() < 1e-12
+
+
+# --- chiral methanes ----------------------------------------------------------------------------------------
+
+RADII = {1: 0.31, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57, 16: 1.05, 17: 1.02, 35: 1.20}        # covalent, angstrom
+
+
+def bonds(structure):
+    """(n,n) bool: nearer than 1.3 times the sum of covalent radii."""
+    radius = np.array([RADII[z] for z in structure.numbers.tolist()])
+    distance = np.linalg.norm(structure.positions[:, None] - structure.positions, axis=2)
+    return (distance < 1.3 * (radius + radius[:, None])) & (distance > 0)
+
+
+def test_methanes_come_in_pairs_of_R_and_S():
+    data = datasets.load("chiral_methanes")
+    label, mol_id = data.extra["label"], data.extra["mol_id"]
+    assert len(data) == 420 and "420 structures" in repr(data)
+    assert label[::2].tolist() == [1] * 210 and label[1::2].tolist() == [-1] * 210
+    assert mol_id.tolist() == np.repeat(np.arange(210), 2).tolist()
+    for R, S in zip(data.structures[::2], data.structures[1::2], strict=True):
+        np.testing.assert_array_equal(R.numbers, S.numbers)
+    assert len(set(data.extra["smiles"])) == 420
+
+
+def test_methanes_kept_for_testing_are_whole_molecules():
+    data = datasets.load("chiral_methanes")
+    test = data.extra["test"]
+    assert test.dtype == bool and test.sum() == 60 and test[::2].tolist() == test[1::2].tolist()
+    assert not set(data[test].extra["mol_id"]) & set(data[~test].extra["mol_id"])
+
+
+def test_methanes_triple_product_is_minus_the_label():
+    """Seen with the last group away, R turns clockwise through the first three: a left-handed triple of vectors."""
+    data = datasets.load("chiral_methanes")
+    for k, structure in enumerate(data.structures):
+        centre, groups = data.extra["centre"][k], data.extra["substituents"][k]
+        v = structure.positions[groups] - structure.positions[centre]
+        v = v / np.linalg.norm(v, axis=1, keepdims=True)
+        chi = np.cross(v[0], v[1]) @ v[2]
+        assert abs(chi - data.extra["chi"][k]) < 1e-14              # the same arithmetic in another order
+        assert np.sign(chi) == -data.extra["label"][k]
+        others = [np.linalg.det(v[[i, j, l]]) for i, j, l in ((0, 1, 3), (0, 2, 3), (1, 2, 3))]
+        assert (np.sign(others) == np.sign(chi) * np.array([-1, 1, -1])).all()      # the other corners agree
+
+
+def test_methanes_substituents_fall_in_rank():
+    """Cahn, Ingold and Prelog: by atomic number, and among carbons by the atoms bound to them."""
+    data = datasets.load("chiral_methanes")
+    for k, structure in enumerate(data.structures):
+        centre, groups, bond = data.extra["centre"][k], data.extra["substituents"][k], bonds(structure)
+        assert np.flatnonzero(bond[centre]).tolist() == sorted(groups)
+        bond[:, centre] = False                                     # onward only
+        ranks = [(structure.numbers[g], sorted(structure.numbers[bond[g]], reverse=True)) for g in groups]
+        assert all(first > second for first, second in zip(ranks, ranks[1:], strict=False))
+
+
+def test_methanes_are_whole():
+    """The bonds of n atoms make one tree of n - 1 edges: nothing torn off, no ring closed."""
+    for structure in datasets.load("chiral_methanes").structures:
+        bond = bonds(structure)
+        reached = np.linalg.matrix_power(bond + np.eye(len(bond)), len(bond)) > 0
+        assert bond.sum() == 2 * (len(bond) - 1) and reached.all()
+
+
+def test_methanes_energies_belong_to_their_molecules():
+    """A sum of one number for each atom gives them to 0.3 eV of 65; noise and bonds make the rest."""
+    data = datasets.load("chiral_methanes")
+    count = np.array([[(structure.numbers == z).sum() for z in RADII] for structure in data.structures])
+    rest = data.energies - count @ np.linalg.lstsq(count, data.energies, rcond=None)[0]
+    assert data.energies.std() > 50 and rms(rest) < 0.3
+    assert np.abs(data.energies[::2] - data.energies[1::2]).max() < 1
+
+
 # --- loading and choosing -----------------------------------------------------------------------------------
 
 def test_unknown_name_lists_the_known():
@@ -327,6 +601,21 @@ def test_choosing_frames_chooses_all_their_labels(chosen):
 def test_a_single_index_says_what_to_write():
     with pytest.raises(TypeError, match=r"frames.structure\(k\)"):
         datasets.load("water")[3]
+    with pytest.raises(TypeError, match=r"molecules.structures\[k\]"):
+        datasets.load("chiral_methanes")[3]
+
+
+@pytest.mark.parametrize("chosen", [slice(3, 40, 7), np.array([5, -2, 2]), np.arange(420) % 3 == 0, [1]])
+def test_choosing_molecules_chooses_all_their_labels(chosen):
+    data = datasets.load("chiral_methanes")
+    part = data[chosen]
+    assert len(part) == len(part.energies) and part.about == data.about
+    rows = np.arange(420)[chosen]
+    assert part.structures == [data.structures[k] for k in rows]
+    for field in ("energies", "dipoles"):
+        np.testing.assert_array_equal(getattr(part, field), getattr(data, field)[rows])
+    for key, values in data.extra.items():
+        np.testing.assert_array_equal(part.extra[key], values[rows])
 
 
 def test_a_frame_as_a_structure():
