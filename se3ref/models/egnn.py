@@ -45,6 +45,7 @@ class EGNN(Model):
     neighbors: float = 12.0
 
     lmax = 1                                                   # differences of places, and nothing of higher degree
+    coupling = "products"                                      # squares of them, once places have moved
 
     @property
     def channels_out(self):

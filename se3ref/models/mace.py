@@ -43,6 +43,11 @@ class MACE(NequIP):
         """The receiver, and as many neighbours as a product has factors."""
         return self.correlation + 1
 
+    @property
+    def coupling(self):
+        """A product of one factor is none."""
+        return "products" if self.correlation > 1 else "walks"
+
     def _paths(self, come, wanted):
         """To the irreps of A, whatever is wanted from its products."""
         natural = {harmonic_irrep(l, self.group) for l in range(self.lmax + 1)}

@@ -30,11 +30,15 @@ class Sight:
     """What a model can tell apart, by its construction; `verify.resolving_power` holds it against what is measured.
 
     bodies: how many atoms a layer's features take at once, the receiver among them: 2 for pairs.
-    lmax: the highest degree of directions that it follows; 0 for distances alone.   layers: how many hops it looks.
+    coupling: where directions meet.  "distances": nowhere; "walks": along edges, each with what is passed on over it
+    (`verify.walks`); "attention": there, and where an edge is weighed against what its receiver has; "products": at
+    atoms, between all that an atom has gathered.
+    lmax: the highest degree of directions that it follows.   layers: how many hops it looks.
     handed: mirror images may differ in energy.   odd: an output turns its sign in a mirror, a pseudoscalar.
     frame: it sees the axes of the laboratory, and so tells a structure from itself, turned.
     """
     bodies: int
+    coupling: str
     lmax: int
     layers: int
     handed: bool = False
@@ -58,7 +62,7 @@ class Model:
     group = "O(3)"                                             # where a subclass has no such field
     neighbors = 1.0
     lmax = 0
-    bodies = 2
+    bodies, coupling = 2, "distances"
 
     def __post_init__(self):
         for field in dataclasses.fields(self):                 # lists and NumPy's numbers are fine in the call
@@ -104,8 +108,8 @@ class Model:
         The least thing that a mirror turns over is a triple product a . (b x c).  A layer couples what it has with
         one direction, so it takes three of them to make one, from scalars; with products of several directions, two.
         """
-        triple = self.lmax > 0 and self.layers >= (3 if self.bodies == 2 else 2)
-        return Sight(self.bodies, self.lmax, self.layers, handed=self.group == "SO(3)" and triple,
+        triple = self.lmax > 0 and self.layers >= (2 if self.coupling == "products" else 3)
+        return Sight(self.bodies, self.coupling, self.lmax, self.layers, handed=self.group == "SO(3)" and triple,
                      odd=self.group == "O(3)" and "pseudoscalar" in self.heads)
 
     @property

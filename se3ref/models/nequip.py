@@ -46,6 +46,8 @@ class NequIP(Model):
     hidden: tuple = (32, 32)
     neighbors: float = 12.0
 
+    coupling = "walks"
+
     @property
     def features(self):
         """{Irrep: channels} between the layers."""

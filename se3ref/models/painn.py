@@ -48,7 +48,7 @@ class PaiNN(Model):
     neighbors: float = 12.0
 
     lmax = 1                                                   # vectors
-    bodies = 3                                                 # the update's inner products of sums over neighbours
+    bodies, coupling = 3, "products"                           # the update's inner products of sums over neighbours
 
     @property
     def channels_out(self):

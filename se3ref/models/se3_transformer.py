@@ -60,6 +60,8 @@ class SE3Transformer(Model):
     hidden: tuple = (32, 32)
     neighbors: float = 12.0
 
+    coupling = "attention"
+
     def _check(self):
         super()._check()
         if self.channels % self.attention_heads:

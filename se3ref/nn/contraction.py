@@ -32,7 +32,7 @@ nu-1 with no index above a, times A[a].  Ordered by the largest index, then the 
 so slices are all that is needed, and U and W make one matrix G = sum_p W U for each species and channel, B = G P.
 The pullback goes the same way back:
 
-    dW = U . (dB P^T)    dP = G^T dB    dP_(nu-1)[prefix] += dP_nu * A[a]    dA[a] += sum dP_nu * P_(nu-1)[prefix]    (6)
+    dW = U . (dB P^T)    dP = G^T dB    dP_(nu-1)[prefix] += dP_nu * A[a]    dA[a] += sum dP_nu * P_(nu-1)[prefix]   (6)
 """
 
 import collections
@@ -102,7 +102,7 @@ def _chains(degrees, L):
     chains = [(np.eye(2 * degrees[0] + 1), degrees[0])]
     for l in degrees[1:]:
         chains = [(np.tensordot(T, clebsch_gordan(K, l, out), axes=1), out)
-                  for T, K in chains for out in range(abs(K - l), K + l + 1)]
+                  for T, K in chains for out in range(max(K - l, l - K), K + l + 1)]
     return [T for T, K in chains if K == L]
 
 
