@@ -26,10 +26,11 @@ FILES = {
     "systems": ["structure", "neighbors", "graph", "datasets"],
     "nn": ["params", "ops", "radial", "linear", "gate", "convolution", "rotated", "attention", "contraction"],
     "electrostatics": ["ewald", "pme", "equilibration"],
-    "models": ["heads", "model", "schnet", "coordinates", "egnn", "painn", "nequip", "mace", "se3_transformer",
+    "models": ["heads", "model", "schnet", "coordinates", "egnn", "painn", "tensors", "nequip", "mace", "se3_transformer",
                "files"],
     "training": ["loss", "optimizer", "dataset", "units", "run", "loop"],
-    "verify": ["laws", "gradients", "equivariance"],
+    "verify": ["laws", "gradients", "equivariance", "alignment", "certificates", "walks", "exhibits",
+               "resolving"],
 }
 LEAVES = ["numpy", "scipy", "tqdm", "se3ref", *sys.stdlib_module_names]
 

@@ -25,7 +25,7 @@ def load(path):
     ValueError for a file that is damaged, foreign, or of an architecture that this version does not know.
     """
     params, about = read(path)
-    known = {cls.__name__: cls for cls in Model.__subclasses__()}
+    known = _architectures(Model)
     if not isinstance(about.get("architecture"), str) or about["architecture"] not in known:
         raise ValueError(f"{path} holds the architecture {about.get('architecture')!r}; known are {sorted(known)}")
     try:
@@ -34,6 +34,12 @@ def load(path):
         raise ValueError(f"{path} does not fit the architecture {about['architecture']}: {error}") from None
     check_like(params, model.init(np.random.default_rng(0)), str(path))
     return model, params, card
+
+
+def _architectures(cls):
+    """{name: class} of all models below one that have a trunk, and so are whole."""
+    below = {name: each for sub in cls.__subclasses__() for name, each in _architectures(sub).items()}
+    return {cls.__name__: cls, **below} if hasattr(cls, "trunk") else below
 
 
 def shipped(name):

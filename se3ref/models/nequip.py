@@ -14,91 +14,30 @@ import dataclasses
 import math
 
 from se3ref.models.heads import SCALAR
-from se3ref.models.model import Model
-from se3ref.nn.convolution import convolve, output_channels, paths, weight_count
+from se3ref.models.tensors import TensorModel
+from se3ref.nn.convolution import convolve, output_channels, weight_count
 from se3ref.nn.gate import gate_channels, gated
 from se3ref.nn.linear import init_linear, init_mlp, linear_map, linear_map_by_species, mlp
 from se3ref.nn.ops import lengths
 from se3ref.nn.params import add_trees
 from se3ref.nn.radial import radial_basis
-from se3ref.so3 import Irreps
 from se3ref.so3.harmonics import spherical_harmonics_and_pull
-from se3ref.so3.irreps import harmonic_irrep
 
 
 @dataclasses.dataclass(frozen=True)
-class NequIP(Model):
+class NequIP(TensorModel):
     """NequIP: convolutions and gates.  Every field but species and cutoff has a default.
 
-    lmax: the highest degree of harmonics and features; channels: of each irrep; layers: interaction blocks.
-    group: "O(3)", where harmonics of degree l have parity (-1)^l, or "SO(3)", where everything is labelled even
-    and mirror images may differ.  irreps: the features, by default `channels` of each degree with its natural
-    parity; "16x0e+16x0o+16x1o+16x1e" has pseudoscalars and pseudovectors too.
-    basis, hidden: Bessel functions, and hidden sizes of the radial perceptron.  neighbors: N above.
+    The fields of `TensorModel`, and basis, hidden: Bessel functions, and hidden sizes of the radial perceptron;
+    neighbors: N above.
     """
     _: dataclasses.KW_ONLY
-    lmax: int = 2
     channels: int = 32
-    layers: int = 3
-    group: str = "O(3)"
-    irreps: str | None = None
     basis: int = 8
     hidden: tuple = (32, 32)
     neighbors: float = 12.0
 
     coupling = "walks"
-
-    @property
-    def features(self):
-        """{Irrep: channels} between the layers."""
-        if self.irreps is None:
-            return {harmonic_irrep(l, self.group): self.channels for l in range(self.lmax + 1)}
-        given = Irreps(self.irreps)
-        return {irrep: given.count(irrep) for _, irrep in given}
-
-    @property
-    def irreps_available(self):
-        """What heads may read: the irreps that these layers reach."""
-        reached = {SCALAR}
-        for _ in range(self.layers):
-            reached |= self._made(self._paths(tuple(sorted(reached)), tuple(self.features)))
-        return reached & set(self.features)
-
-    def _paths(self, come, wanted):
-        """The paths of the convolution in a layer that is given `come` and asked for `wanted`."""
-        return paths(come, self.lmax, wanted, self.group)
-
-    def _made(self, terms):
-        """The irreps that a layer makes of what these paths gather."""
-        return {path.y for path in terms}
-
-    def _check(self):
-        """Irreps that nothing can reach are a mistake: their labels, lmax, or the number of layers."""
-        super()._check()
-        if lost := sorted(set(self.features) - self.irreps_available):
-            raise ValueError(f"harmonics to lmax={self.lmax} in {self.group} reach no {lost} from 0e in {self.layers} "
-                             f"layers: leave them out of irreps={self.irreps!r}, or raise lmax or layers")
-
-    @property
-    def channels_out(self):
-        """{Irrep: channels} of the last layer: only what the heads read."""
-        return {irrep: c for irrep, c in self.features.items() if irrep in self.irreps_read}
-
-    def _plan(self):
-        """For each layer, {Irrep: channels} that come in, that go out, and the paths.
-
-        Irreps appear as paths reach them: from scalars, harmonics make tensors of natural parity; a pseudovector
-        takes a second layer.
-        """
-        plan, come = [], {SCALAR: self.features[SCALAR]}
-        for k in range(self.layers):
-            wanted = self.features if k < self.layers - 1 else self.channels_out
-            terms = self._paths(tuple(come), tuple(wanted))
-            made = self._made(terms) | set(come)
-            go = {irrep: c for irrep, c in wanted.items() if irrep in made}
-            plan.append((come, go, terms))
-            come = go
-        return plan
 
     def init_trunk(self, rng):
         """Parameters of the embedding and of the layers."""

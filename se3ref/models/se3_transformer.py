@@ -29,33 +29,26 @@ import math
 import numpy as np
 
 from se3ref.models.heads import SCALAR
-from se3ref.models.model import Model
+from se3ref.models.tensors import TensorModel
 from se3ref.nn.attention import attend, attention_logits, attention_weights
-from se3ref.nn.convolution import output_channels, paths, weight_count
+from se3ref.nn.convolution import output_channels, weight_count
 from se3ref.nn.gate import gate_channels, gated, init_layer_norm, layer_norm
 from se3ref.nn.linear import init_linear, init_mlp, linear_map, linear_map_by_species, mlp
 from se3ref.nn.ops import lengths
 from se3ref.nn.params import add_trees
 from se3ref.nn.radial import envelope, radial_basis
 from se3ref.so3.harmonics import spherical_harmonics_and_pull
-from se3ref.so3.irreps import harmonic_irrep
 
 
 @dataclasses.dataclass(frozen=True)
-class SE3Transformer(Model):
+class SE3Transformer(TensorModel):
     """SE(3)-Transformer: attention.  Every field but species and cutoff has a default.
 
-    lmax: the highest degree of harmonics and features; channels: of each degree, in natural parity; layers: of
-    attention; attention_heads: how many share the channels, a divisor of them.  group: "O(3)" or "SO(3)", where
-    everything is labelled even and mirror images may differ.  basis, hidden: Bessel functions, and hidden sizes of
-    the radial perceptrons.  neighbors: N above.
+    The fields of `TensorModel`, with equally many channels of every irrep; attention_heads: how many share them, a
+    divisor of their number; basis, hidden: Bessel functions, and hidden sizes of the radial perceptrons; neighbors: N above.
     """
     _: dataclasses.KW_ONLY
-    lmax: int = 2
-    channels: int = 16
-    layers: int = 3
     attention_heads: int = 4
-    group: str = "O(3)"
     basis: int = 8
     hidden: tuple = (32, 32)
     neighbors: float = 12.0
@@ -67,42 +60,23 @@ class SE3Transformer(Model):
         if self.channels % self.attention_heads:
             raise ValueError(f"attention_heads divide the channels evenly; got {self.attention_heads} heads for "
                              f"{self.channels} channels")
-
-    @property
-    def features(self):
-        """{Irrep: channels} between the layers."""
-        return {harmonic_irrep(l, self.group): self.channels for l in range(self.lmax + 1)}
-
-    @property
-    def irreps_available(self):
-        """What heads may read."""
-        return set(self.features)
-
-    @property
-    def channels_out(self):
-        """{Irrep: channels} of the last layer: only what the heads read."""
-        return {irrep: c for irrep, c in self.features.items() if irrep in self.irreps_read}
-
-    def _layer_channels(self):
-        """For each layer, {Irrep: channels} that come in and go out."""
-        first = {SCALAR: self.channels}
-        between = [first, *[self.features] * (self.layers - 1), self.channels_out]
-        return list(zip(between[:-1], between[1:], strict=True))
-
-    def _paths(self, come, go):
-        """The paths of the values, and those of the keys, which end in irreps that the receiver has."""
-        return (paths(tuple(come), self.lmax, tuple(go), self.group),
-                paths((SCALAR,), self.lmax, tuple(come), self.group))
+        if set(self.features.values()) != {self.channels}:
+            raise ValueError(f"heads share all features alike, so every irrep has channels={self.channels} of them; "
+                             f"got irreps={self.irreps!r}")
 
     def init_trunk(self, rng):
         """Parameters of the embedding and of the layers."""
-        params = {"embedding": rng.standard_normal((len(self.species), self.channels))}
-        for k, (come, go) in enumerate(self._layer_channels()):
-            params[f"layer{k}"] = self._init_layer(rng, come, go)
+        params = {"embedding": rng.standard_normal((len(self.species), self.features[SCALAR]))}
+        for k, layer in enumerate(self._plan()):
+            params[f"layer{k}"] = self._init_layer(rng, *layer)
         return params
 
-    def _init_layer(self, rng, come, go):
-        (values, keys), scalars, wanted = self._paths(come, go), {SCALAR: self.channels}, gate_channels(go)
+    def _keys(self, come):
+        """The paths of the keys: from the scalars of the sender to irreps that the receiver has."""
+        return self._paths((SCALAR,), tuple(come))
+
+    def _init_layer(self, rng, come, go, values):
+        keys, scalars, wanted = self._keys(come), {SCALAR: self.channels}, gate_channels(go)
         return {
             "norm": init_layer_norm(come),
             "query": init_linear(rng, come, output_channels(keys, scalars)),
@@ -133,8 +107,8 @@ class SE3Transformer(Model):
         B, pull_B = radial_basis(r, self.cutoff, self.basis)
         Y, pull_Y = spherical_harmonics_and_pull(self.lmax, vec)
         h = {SCALAR: (atoms.one_hot @ params["embedding"])[:, None]}
-        for k, channels in enumerate(self._layer_channels()):
-            h, pull_layer, a = self._layer(params[f"layer{k}"], h, (u, B, Y), atoms, *self._paths(*channels))
+        for k, (come, _, values) in enumerate(self._plan()):
+            h, pull_layer, a = self._layer(params[f"layer{k}"], h, (u, B, Y), atoms, values, self._keys(come))
             pulls.append(pull_layer)
             weights.append(a)
 

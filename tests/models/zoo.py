@@ -20,6 +20,8 @@ EQUIVARIANT = {
     "MACE all parities": lambda: models.MACE(SPECIES, CUTOFF, irreps="4x0e+4x0o+4x1o+4x1e", channels=4, layers=2),
     "MACE SO(3)": lambda: models.MACE(SPECIES, CUTOFF, channels=4, layers=2, correlation=2, group="SO(3)"),
     "SE3Transformer": lambda: models.SE3Transformer(SPECIES, CUTOFF, channels=8, layers=2),
+    "SE3Transformer all parities": lambda: models.SE3Transformer(SPECIES, CUTOFF, channels=4, layers=2,
+                                                                 irreps="4x0e+4x1o+4x1e+4x2e"),
 }
 O3 = [name for name in EQUIVARIANT if "SO(3)" not in name]
 ALL = {**EQUIVARIANT, "Coordinates": lambda: models.Coordinates(SPECIES, CUTOFF, channels=8, layers=2)}
