@@ -20,6 +20,7 @@ import dataclasses
 from se3ref.models.nequip import NequIP
 from se3ref.nn.contraction import contract, init_contraction, symmetric_couplings
 from se3ref.nn.convolution import paths
+from se3ref.nn.gate import PSEUDOSCALAR
 from se3ref.nn.linear import init_linear, linear_map, linear_map_by_species
 from se3ref.nn.params import add_trees
 from se3ref.so3.irreps import harmonic_irrep
@@ -47,6 +48,13 @@ class MACE(NequIP):
     def coupling(self):
         """A product of one factor is none."""
         return "products" if self.correlation > 1 else "walks"
+
+    def _reaches_handedness(self):
+        """In the first layer, if one channel's products contain a pseudoscalar, which they rarely do: with lmax = 3
+        from four factors on, with lmax = 4 from three.  In the second, products meet other directions."""
+        natural = tuple(harmonic_irrep(l) for l in range(self.lmax + 1))
+        first = any(len(symmetric_couplings(natural, PSEUDOSCALAR, nu)) for nu in range(1, self.correlation + 1))
+        return first or self.lmax > 0 and self.layers >= (2 if self.correlation > 1 else 3)
 
     def _paths(self, come, wanted):
         """To the irreps of A, whatever is wanted from its products."""

@@ -103,14 +103,15 @@ class Model:
 
     @property
     def sight(self):
-        """What this model can tell apart, and what not.
-
-        The least thing that a mirror turns over is a triple product a . (b x c).  A layer couples what it has with
-        one direction, so it takes three of them to make one, from scalars; with products of several directions, two.
-        """
-        triple = self.lmax > 0 and self.layers >= (2 if self.coupling == "products" else 3)
-        return Sight(self.bodies, self.coupling, self.lmax, self.layers, handed=self.group == "SO(3)" and triple,
+        """What this model can tell apart, and what not."""
+        return Sight(self.bodies, self.coupling, self.lmax, self.layers,
+                     handed=self.group == "SO(3)" and self._reaches_handedness(),
                      odd=self.group == "O(3)" and "pseudoscalar" in self.heads)
+
+    def _reaches_handedness(self):
+        """The least thing that a mirror turns over is a triple product a . (b x c).  A layer couples what it has with
+        one more direction, so it takes three layers to make one from scalars."""
+        return self.lmax > 0 and self.layers >= 3
 
     @property
     def irreps_available(self):

@@ -45,7 +45,8 @@ class SE3Transformer(TensorModel):
     """SE(3)-Transformer: attention.  Every field but species and cutoff has a default.
 
     The fields of `TensorModel`, with equally many channels of every irrep; attention_heads: how many share them, a
-    divisor of their number; basis, hidden: Bessel functions, and hidden sizes of the radial perceptrons; neighbors: N above.
+    divisor of their number; basis, hidden: Bessel functions, and hidden sizes of the radial perceptrons;
+    neighbors: N above.
     """
     _: dataclasses.KW_ONLY
     attention_heads: int = 4

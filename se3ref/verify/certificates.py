@@ -1,0 +1,202 @@
+"""What two molecules share that are not one: distances, k-body histograms, colours of the graph of distances.
+
+Lengths that differ by less than a tolerance are given one value, jointly for all structures that are compared: all
+lengths are sorted, and a new value begins where the next one is more than the tolerance away.  No length falls on the
+edge of a bin, and from there on equal means equal.  "Not shared" is then certain: matching within the tolerance would
+match the values.  "Shared" means equal up to chains of such steps; keep the tolerance far below the spacing of lengths.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import combinations, islice, permutations
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from se3ref.verify.alignment import Congruence, check_finite, congruence
+
+TOLERANCE = 1e-6                # angstrom
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """What `certify` found of a pair.
+
+    congruence: a `Congruence`;  shared: dict, name of an invariant -> whether both structures have the same
+    order: the least k whose k-body histograms at the centre differ, 4 bodies being signed; None if none does up to 5
+        (without a centre: at each atom, up to 4)
+    rounds: the least number of rounds after which the colours differ; None if they never do
+    """
+    congruence: Congruence
+    shared: dict
+    order: int | None
+    rounds: int | None
+
+
+def certify(a, b, centre=None, cutoff=None, tolerance=TOLERANCE):
+    """Congruence and shared invariants of two structures, as a `Certificate`.
+
+    centre: the atom (the same index in both) whose surroundings order and rounds compare; None: those of all atoms.
+    cutoff: angstrom, how far an atom sees its neighbours; None: everywhere.
+    """
+    found = shared(a, b, centre, cutoff, tolerance)
+    where = "at each atom" if centre is None else "at the centre"
+    order = next((k for k in (2, 3, 4, 5) if not found.get(f"{'signed ' * (k == 4)}{k} bodies {where}", True)), None)
+    rounds = next((r for r, colours in enumerate(_refinements((a, b), cutoff, tolerance))
+                   if _differ(colours, centre)), None)
+    return Certificate(congruence(a, b, tolerance), found, order, rounds)
+
+
+def shared(a, b, centre=None, cutoff=None, tolerance=TOLERANCE):
+    """Which invariants two structures share: dict name -> bool.  Arguments as `certify`.
+
+    "k bodies", "signed 4 bodies": simplices of any k atoms, however far apart.
+    "... at each atom": for every atom, simplices of it and k - 1 neighbours; 2 bodies are its distances, 3 its
+    distances and the angles between them.  "... at the centre": of that atom alone, up to 5 bodies.
+    With fewer than k atoms there are no k bodies, and that is shared.
+    "colours": of all atoms, to stability; "colour of the centre"; both see up to the cutoff.
+    The cost grows as n^4: for molecules, not for clusters of a hundred atoms.
+    """
+    kinds = [(2, False), (3, False), (4, False), (4, True)]
+    found = {}
+    for k, signed in kinds:
+        one, other = bodies(a, b, k=k, signed=signed, tolerance=tolerance)
+        found[_name(k, signed)] = one == other
+    for k, signed in kinds:
+        one, other = (Counter(map(_frozen, at)) for at in _at_each_atom((a, b), k, cutoff, signed, tolerance))
+        found[_name(k, signed) + " at each atom"] = one == other
+    for k, signed in [*kinds, (5, False)] if centre is not None else []:
+        one, other = bodies(a, b, k=k, centre=centre, cutoff=cutoff, signed=signed, tolerance=tolerance)
+        found[_name(k, signed) + " at the centre"] = one == other
+    final = colours(a, b, cutoff=cutoff, tolerance=tolerance)
+    found["colours"] = not _differ(final, None)
+    if centre is not None:
+        found["colour of the centre"] = not _differ(final, centre)
+    return found
+
+
+def distances(structure):
+    """The distances between all pairs of atoms, angstrom: {(z, z'): sorted array} with atomic numbers z <= z'."""
+    check_finite(structure)
+    i, j = np.triu_indices(len(structure), 1)
+    lengths = cdist(structure.positions, structure.positions)[i, j]
+    pairs = np.sort(structure.numbers[np.stack([i, j], 1)], axis=1)
+    return {tuple(pair): np.sort(lengths[(pairs == pair).all(1)]) for pair in np.unique(pairs, axis=0).tolist()}
+
+
+def bodies(*structures, k, centre=None, cutoff=None, signed=False, tolerance=TOLERANCE):
+    """The k-body histogram of each structure: a list of Counters, in which equal keys mean congruent simplices.
+
+    A simplex is k atoms; with a centre (an index into every structure), that atom and k - 1 neighbours nearer than
+    the cutoff.  Its key is (atomic numbers, lengths of the edges 01, 02, 12, 03, ..., sign): of all orders of its
+    atoms, the centre staying first, the one whose key is least.  sign is 0, or, for signed 4 bodies, that of the
+    triple product (r1 - r0) . (r2 - r0) x (r3 - r0), so that a simplex and its mirror image have different keys; it
+    counts as 0 where it is below tolerance times the square of the longest edge.
+    """
+    check_finite(*structures)
+    if signed and k != 4:
+        raise ValueError(f"4 bodies have a sign; got k={k} with signed=True")
+    return [_histogram(s, D, k, _checked(centre, s), cutoff, tolerance if signed else None)
+            for s, D in zip(structures, _lengths(structures, tolerance), strict=True)]
+
+
+def colours(*structures, cutoff=None, rounds=None, tolerance=TOLERANCE):
+    """Weisfeiler-Leman colours of the atoms: a list of (n,) int arrays, equal numbers meaning equal colours.
+
+    At first an atom's colour is its species.  In each round it becomes what it was, together with the multiset of
+    (distance, colour) of all other atoms, nearer than the cutoff if one is given.  After t rounds, equal colours
+    cannot be told apart by any network of t layers that passes messages made of species and distances.
+    rounds: how many; None: until no colour splits any more, that is for every number of layers.
+    Source: Weisfeiler and Leman, Nauchno-Tekh. Inf. 2 (1968) 12; Pozdnyakov and Ceriotti, Mach. Learn.: Sci. Technol.
+    3 (2022) 045020.
+    """
+    if rounds is not None and rounds < 0:
+        raise ValueError(f"rounds is 0 or more, or None; got {rounds}")
+    *_, last = islice(_refinements(structures, cutoff, tolerance), None if rounds is None else rounds + 1)
+    return last
+
+
+# --- how ------------------------------------------------------------------------------------------------------
+
+def _name(k, signed):
+    return f"{'signed ' * signed}{k} bodies"
+
+
+def _frozen(counter):
+    return frozenset(counter.items())
+
+
+def _checked(centre, structure):
+    if centre is not None and not 0 <= centre < len(structure):
+        raise ValueError(f"centre is the index of an atom, 0 to {len(structure) - 1}; got {centre}")
+    return centre
+
+
+def _lengths(structures, tolerance):
+    """The distances (n,n) of each structure, those within the tolerance of one another replaced by the least."""
+    exact = [cdist(s.positions, s.positions) for s in structures]
+    values = np.unique(np.concatenate([D.ravel() for D in exact]))
+    first = values[np.diff(values, prepend=-np.inf) > tolerance]
+    return [first[np.searchsorted(first, D, side="right") - 1] for D in exact]
+
+
+def _histogram(structure, D, k, centre, cutoff, volume_tolerance):
+    numbers, lengths = structure.numbers.tolist(), D.tolist()
+    others = [j for j in range(len(numbers)) if j != centre
+              and (centre is None or cutoff is None or lengths[centre][j] < cutoff)]
+    head = () if centre is None else (centre,)
+    return Counter(_least_key(structure, numbers, lengths, head, atoms, volume_tolerance)
+                   for atoms in combinations(others, k - len(head)))
+
+
+def _least_key(structure, numbers, lengths, head, atoms, volume_tolerance):
+    sign = 0 if volume_tolerance is None else _handedness(structure.positions[[*head, *atoms]], volume_tolerance)
+    keys = []
+    for order in permutations(range(len(atoms))):
+        chosen = (*head, *(atoms[i] for i in order))
+        edges = tuple(lengths[i][j] for n, j in enumerate(chosen) for i in chosen[:n])
+        keys.append((tuple(numbers[i] for i in chosen), edges, sign * _parity(order)))
+    return min(keys)
+
+
+def _handedness(r, tolerance):
+    """The sign of the triple product of r (4,3) as seen from its first point."""
+    edges = r[1:] - r[0]
+    volume = np.linalg.det(edges)
+    return 0 if abs(volume) <= tolerance * (edges**2).sum(1).max() else int(np.sign(volume))
+
+
+def _parity(order):
+    """1 or -1 for an even or odd permutation: by the number of its inversions."""
+    return (-1) ** sum(i > j for i, j in combinations(order, 2))
+
+
+def _at_each_atom(structures, k, cutoff, signed, tolerance):
+    check_finite(*structures)
+    for s, D in zip(structures, _lengths(structures, tolerance), strict=True):
+        yield [_histogram(s, D, k, i, cutoff, tolerance if signed else None) for i in range(len(s))]
+
+
+def _refinements(structures, cutoff, tolerance):
+    """Colours after 0, 1, 2, ... rounds, the last ones stable; all structures are coloured as one graph."""
+    check_finite(*structures)
+    found, lengths = [s.numbers for s in structures], _lengths(structures, tolerance)
+    while True:
+        yield found
+        seen = [_seen(c, D, cutoff) for c, D in zip(found, lengths, strict=True)]
+        names = {colour: i for i, colour in enumerate(sorted({colour for each in seen for colour in each}))}
+        if len(names) == len(np.unique(np.concatenate(found))):
+            return
+        found = [np.array([names[colour] for colour in each]) for each in seen]
+
+
+def _seen(colour, D, cutoff):
+    """Of every atom its colour and the sorted (distance, colour) of its neighbours."""
+    near = ~np.eye(len(D), dtype=bool) & (D < (np.inf if cutoff is None else cutoff))
+    return [(int(colour[i]), tuple(sorted(zip(D[i, near[i]].tolist(), colour[near[i]].tolist(), strict=True))))
+            for i in range(len(D))]
+
+
+def _differ(colours, centre):
+    one, other = colours
+    return Counter(one.tolist()) != Counter(other.tolist()) if centre is None else one[centre] != other[centre]
