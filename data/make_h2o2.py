@@ -15,6 +15,9 @@ from se3ref.so3.rotations import random_rotation
 
 NUMBERS = np.array([8, 8, 1, 1])
 BASIS = "6-31++G**"
+EXTRA = ("phi_deg: the torsion H-O-O-H, degrees; polarizabilities: static, coupled-perturbed Hartree-Fock, "
+         "angstrom^3; rotations: the rotation parameter beta at 589.3 nm, atomic units, linear response (RPA) "
+         "in the velocity gauge")
 
 
 def peroxide(phi, oo, oh, angles):
@@ -40,6 +43,12 @@ def draw(rng):
     return phi, centred(NUMBERS, r) @ random_rotation(rng).T
 
 
+def rounded(rows):
+    """The columns in single precision where that rounds by less (6e-8 of a value) than the noise of the SCF."""
+    single = ("forces", "dipoles", "charges", "polarizabilities")
+    return {key: values.astype(np.float32) if key in single else values for key, values in rows.items()}
+
+
 def main():
     args = arguments("h2o2", __doc__, frames=1000, seed=1)
 
@@ -51,17 +60,12 @@ def main():
     about = {
         "what": "hydrogen peroxide, one molecule twisted, distorted and turned at random",
         "level": level(BASIS), "units": "angstrom, eV, eV/angstrom, e*angstrom, e",
-        "extra": "phi_deg: the torsion H-O-O-H, degrees; polarizabilities: static, coupled-perturbed Hartree-Fock, "
-                 "angstrom^3; rotations: the rotation parameter beta at 589.3 nm, atomic units, linear response (RPA) "
-                 "in the velocity gauge",
+        "extra": EXTRA,
         "script": "data/make_h2o2.py", "seed": args.seed,
         "sampling": "torsion uniform on 0..360 degrees, O-O ~ N(1.45, 0.04), O-H ~ N(0.965, 0.03), "
                     "O-O-H ~ N(101, 5) degrees; rotation uniform on SO(3)",
     }
-    rows = collect(args.out, args.frames, twisted, about)
-    for key in ("forces", "dipoles", "charges", "polarizabilities"):
-        rows[key] = rows[key].astype(np.float32)        # rounds by 6e-8 of a value, below the noise of the SCF
-    finish(args.out, {"numbers": NUMBERS, **rows}, about)
+    finish(args.out, {"numbers": NUMBERS, **rounded(collect(args.out, args.frames, twisted, about))}, about)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import numpy as np
 
 from se3ref.systems.structure import Structure
 
-_NAMES = ("ethanol", "ethanol_test", "dichloroethane", "water", "h2o2", "h2o2_test", "antiprisms", "chiral_methanes")
+_NAMES = ("ethanol", "ethanol_test", "dichloroethane", "water", "h2o2", "h2o2_test", "h2o2_scan", "antiprisms",
+          "chiral_methanes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,7 @@ def load(name):
     "water": 1000 distorted geometries, extra["r1"], extra["r2"] (angstrom) and extra["angle_deg"].
     "h2o2": 1000 distorted geometries, any torsion H-O-O-H: extra["phi_deg"]; extra["polarizabilities"] (frames,3,3)
     angstrom^3; extra["rotations"], the optical rotation parameter at 589.3 nm, a pseudoscalar, atomic units.
-    "h2o2_test": 250 more from another seed, to test on.
+    "h2o2_test": 250 more from another seed, to test on.  "h2o2_scan": 36 along the torsion, at mean bonds and angles.
     "antiprisms": four pairs of distorted SF6 that share every distance: pair extra["c"], member extra["which"] = 1, -1;
     a second opinion on their energies in extra["energies_hf"].
     "chiral_methanes": 420 structures, both mirror images of 210 molecules with a centre bound to four different

@@ -22,6 +22,7 @@ SHA256 = {
     "dichloroethane": "55f287d1a9c3c27ade44955f203cb2ee072ed88b968e78ba2bc8858f706aff86",
     "water": "bf7a08b39198613fcd0e688561852fdb5e5c522945ab576f1ca075a7b09b090e",
     "h2o2": "23790ef523bed0579a6bd4b49812a7f878fc2128fa41ed2a1969b1e5f27b4ae1",
+    "h2o2_scan": "d6ac44faf858446bc6d0f9cfce97fb30948c0bfc883f1557d547953475887a8d",
     "h2o2_test": "5f4788b38468d057baf1013a987b58265081606918aa5b25e42a9c23698c75e7",
     "antiprisms": "0b37190349e9ba1884cc1928345ca0f6d8701d4bde42772f6c0da5e26306cbfb",
     "chiral_methanes": "929b12e202b0950e73dd26a03e033bb2835c25c5a61ad898de7650a4abbb5abc",
@@ -87,7 +88,7 @@ def test_molecule_is_neutral(name):
     assert (np.abs(charges.sum(1)) < FLOAT32 * np.abs(charges).sum(1)).all()
 
 
-@pytest.mark.parametrize("name", [name for name in FRAMES if name != "antiprisms"])      # theirs is zero
+@pytest.mark.parametrize("name", sorted(set(FRAMES) - {"antiprisms", "h2o2_scan"}))       # zero; neighbours too alike
 def test_dipole_belongs_to_its_frame(name):
     """Point charges give most of a dipole, the rest is atomic: nearer to its own than to a neighbour's."""
     frames = datasets.load(name)
@@ -400,6 +401,18 @@ def test_peroxide_rotation_vanishes_where_the_molecule_is_flat():
     flat = np.abs(sine) < 0.05
     assert flat.sum() > 20
     assert rms(beta[flat]) < 0.1 * rms(beta)
+
+
+def test_peroxide_scan_is_its_own_mirror_image():
+    """phi and 360 - phi: the mirror z -> -z, to the noise of the SCF; beta turns its sign, and vanishes at 0 and 180."""
+    scan = datasets.load("h2o2_scan")
+    assert np.array_equal(scan.extra["phi_deg"], 10.0 * np.arange(36))
+    image, beta = -np.arange(36) % 36, scan.extra["rotations"]
+    assert np.abs(scan.positions[image] - scan.positions * [1, 1, -1]).max() < 1e-14
+    assert np.abs(scan.energies[image] - scan.energies).max() < 1e-8
+    assert np.abs(beta[image] + beta).max() < 1e-8 < 1e-2 < np.abs(beta).max() and np.abs(beta[[0, 18]]).max() < 1e-8
+    sign = np.sign(beta[1:18])
+    assert sign[0] == 1 and sign[-1] == -1 and (np.diff(sign) != 0).sum() == 1 and beta[11] > 0 > beta[12]
 
 
 def test_peroxide_handedness_is_not_the_sign_of_its_rotation():
