@@ -49,6 +49,7 @@ bench: .venv-bench/made
 # Made once, and again when its list changes or the folder moves (an environment holds its own path).
 .venv/made: requirements.txt $(call moved,.venv)
 .venv-bench/made: requirements-bench.txt $(call moved,.venv-bench)
+.venv-bench/made: ALONE = mace-torch>=0.3.16
 
 .venv/made .venv-bench/made:
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { \
@@ -57,6 +58,7 @@ bench: .venv-bench/made
 	@echo "Making the environment in $(@D): a few minutes, this once."
 	@$(PYTHON) -m venv --clear $(@D)
 	@$(@D)/bin/python -m pip install --quiet --quiet --disable-pip-version-check -r $< -e .
+	@$(if $(ALONE),$(@D)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps '$(ALONE)')
 	@pwd -P > $@
 
 .PHONY: chapters help test test-fast lab refresh lint bugs bench FORCE

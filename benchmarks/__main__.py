@@ -6,11 +6,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks import convolution, neighbors, report, so3, training
+from benchmarks import contraction, convolution, neighbors, report, so3, training
 from benchmarks.harness import measure
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = {"so3": [so3], "networks": [neighbors, convolution, training]}      # the files that make up one table
+# The files that make up one table.
+ROOMS = {"so3": [so3], "networks": [neighbors, convolution, training, contraction]}
 
 
 def arguments():

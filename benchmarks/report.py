@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("numpy", "scipy", "torch", "e3nn", "sphericart", "spherical", "vesin", "matscipy")
+PACKAGES = ("numpy", "scipy", "torch", "e3nn", "mace-torch", "sphericart", "spherical", "vesin", "matscipy")
 HEADINGS = ("kernel", "size", "peer", "ratio", "quartiles", "target", "ours, ms", "peer's, ms", "difference",
             "memory")
 

@@ -101,11 +101,10 @@ def pieces(n, width, like):
 
 
 def real_times(M, x):
-    """M @ x for a real matrix M (...,p,q) and a real or complex x (...,q,r): a complex column counts as two real ones.
+    """M @ x for a real matrix M (p,q) and a real or complex x (...,q,r): a complex column counts as two real ones.
 
-    NumPy would make M complex first, and multiply by its zeros.  An M that is complex (a complex step in weights)
-    takes NumPy's way.
+    NumPy would make M complex first, and multiply by its zeros.
     """
-    if x.dtype.kind != "c" or M.dtype.kind == "c":
+    if x.dtype.kind != "c":
         return M @ x
     return (M @ np.ascontiguousarray(x, like=x).view(x.real.dtype)).view(x.dtype)

@@ -1,8 +1,8 @@
 r"""The models once more, written with the tape from the equations in their docstrings: an oracle for the library.
 
-Shared with the library are the parameters, who is whose neighbour (receivers, senders, shifts) and the coupling
-tensors.  Nothing here calls a layer or a pullback of se3ref: harmonics are polynomials, sums over neighbours `put`,
-and every derivative is the tape's.
+Shared with the library are the parameters, who is whose neighbour (receivers, senders, shifts) and the couplings.
+Nothing here calls a layer or a pullback of se3ref: harmonics are polynomials, sums over neighbours `put`, and every
+derivative is the tape's.
 """
 
 import math
@@ -12,7 +12,8 @@ import numpy as np
 import tape
 from tape import Var, concatenate, einsum, put, silu, sin, sqrt, tanh, total, var
 
-from se3ref.so3 import clebsch_gordan
+from se3ref.nn.couplings import monomials, symmetric_couplings
+from se3ref.so3 import Irrep, clebsch_gordan
 
 EYE = np.eye(3)
 
@@ -35,7 +36,7 @@ def loss_and_gradient(model, params, graph, targets, weights):
 
 
 def predict(model, params, graph):
-    """energy (s,), forces (n,3), stress (s,3,3) where there are cells, dipole (s,3) where there is that head."""
+    """energy (s,), forces (n,3), stress (s,3,3) where there are cells, and what other heads say: sums over atoms."""
     params = _tree({path: var(x) for path, x in _leaves(params)})
     r, strain = Var(graph.positions), Var(np.zeros((graph.n_structures, 3, 3)))
     outputs = OUTPUTS[type(model).__name__](model, params, surroundings(graph, r, strain), model.heads)
@@ -45,8 +46,8 @@ def predict(model, params, graph):
     volume = np.abs(np.linalg.det(graph.cell))
     if volume.all():
         said["stress"] = dstrain / volume[:, None, None]
-    if "dipole" in outputs:
-        said["dipole"] = put(outputs["dipole"], graph.structure, (graph.n_structures, 3))
+    for name in set(outputs) - {"energies"}:
+        said[name] = put(outputs[name], graph.structure, (graph.n_structures, *outputs[name].shape[1:]))
     return said
 
 
@@ -104,7 +105,7 @@ def of_species(model, table, near):
 
 
 def heads(model, params, near, features, names):
-    """energies (n,), and each atom's part of the dipole (n,3); features by name: {"0e": (n,1,c), "1o": ...}."""
+    """energies (n,), and each atom's part of other outputs, (n,) or (n,3); features by name: {"0e": (n,1,c), ...}."""
     def invariant(p):
         return mlp(p["mlp"], features["0e"][:, 0])[:, 0]
     energy = params["energy"]
@@ -118,6 +119,10 @@ def heads(model, params, near, features, names):
         if "vector" in params["dipole"]:
             vector = features["1o" if model.group == "O(3)" else "1e"]
             out["dipole"] = out["dipole"] + (vector @ params["dipole"]["vector"])[:, :, 0]
+    for name, irrep in (("pseudoscalar", "0o"), ("vector", "1o"), ("pseudovector", "1e")):
+        if name in names:
+            part = (features[irrep if model.group == "O(3)" else f"{irrep[0]}e"] @ params[name][name])[:, :, 0]
+            out[name] = part if part.shape[1] > 1 else part[:, 0]
     return out
 
 
@@ -164,6 +169,34 @@ def nequip(model, params, near, names):
         y = {t: x / math.sqrt(model.neighbors) for t, x in linear(layer["after"], m).items()}
         h = gate(add_self(model, layer["self"], y, h, near))
     return heads(model, params["heads"], near, {_name(t): x for t, x in h.items()}, names)
+
+
+def mace(model, params, near, names):
+    """The three lines of models/mace.py; products of features as they stand in the monomials, one by one."""
+    trunk, B, Y = params["trunk"], basis(near.r, model.cutoff, model.basis), harmonics(near.u)
+    h = {(0, 1): tape.reshape(of_species(model, trunk["embedding"], near), (near.n, 1, -1))}
+    for k in range(model.layers):
+        p = trunk[f"layer{k}"]
+        m = messages(linear(p["before"], h), mlp(p["radial"], B), Y, near, model, {_irrep(name) for name in p["after"]})
+        m = {t: near.gather(concatenate(parts, 2)) for t, parts in m.items()}
+        A = {t: x / math.sqrt(model.neighbors) for t, x in linear(p["after"], m).items()}
+        x = linear(p["mix"], products(model, p["products"], A, near))
+        h = add_self(model, p["self"], x, h, near)
+    return heads(model, params["heads"], near, {_name(t): x for t, x in h.items()}, names)
+
+
+def products(model, params, A, near):
+    """Equation (1) of nn/contraction.py."""
+    row, out = concatenate([A[t] for t in sorted(A)], 1), {}
+    for name, own in params.items():
+        for nu, W in own.items():
+            U = symmetric_couplings(tuple(Irrep(*t) for t in sorted(A)), Irrep.parse(name), int(nu))
+            P = 1.0
+            for a in monomials(row.shape[1], int(nu)).T:
+                P = P * row[:, a]                                                    # (n, monomials, c)
+            y = einsum("pMk,npc,nkc->nMc", U, of_species(model, W, near), P)
+            out[_irrep(name)] = out.get(_irrep(name), 0.0) + y
+    return out
 
 
 def se3_transformer(model, params, near, names):
@@ -282,8 +315,8 @@ def coordinates(model, params, near, names):
     return heads(model, params["heads"], near, {"0e": tape.reshape(h, (near.n, 1, -1)), **features}, names)
 
 
-OUTPUTS = {"NequIP": nequip, "SchNet": schnet, "PaiNN": painn, "EGNN": egnn, "SE3Transformer": se3_transformer,
-           "Coordinates": coordinates}
+OUTPUTS = {"NequIP": nequip, "MACE": mace, "SE3Transformer": se3_transformer, "SchNet": schnet, "PaiNN": painn,
+           "EGNN": egnn, "Coordinates": coordinates}
 
 
 def _leaves(params, prefix=()):

@@ -21,10 +21,12 @@ import numpy as np
 import pytest
 
 from se3ref import backend, so3
-from se3ref.nn import convolution
+from se3ref.nn import contraction, convolution
 from se3ref.so3 import coupling, degree, harmonics, irreps, rotations, wigner
+from tests.seeded_certificate_bugs import CERTIFICATE_BUGS
 from tests.seeded_neighbor_bugs import NEIGHBOR_BUGS
 from tests.seeded_network_bugs import NETWORK_BUGS, of
+from tests.seeded_parity_bugs import PARITY_BUGS
 
 ROOT = Path(__file__).parents[1]
 HUNT = hypothesis.settings(max_examples=30, derandomize=True, deadline=None, database=None, report_multiple_bugs=False,
@@ -72,10 +74,10 @@ def roll_axes():
 
     def rolled(lmax, xyz, out):
         solid(lmax, xyz, out)
-        if lmax >= 2:
-            other = np.empty_like(out)
-            solid(lmax, np.roll(xyz, 1, axis=0), other)
-            out[degree(2)] = other[degree(2)]
+        other = np.empty_like(out)
+        solid(lmax, np.roll(xyz, 1, axis=0), other)
+        for l in range(2, lmax + 1):
+            out[degree(l)] = other[degree(l)]
     return [(harmonics, "_solid", rolled)]
 
 
@@ -220,7 +222,7 @@ ON_THE_SPHERE = of(H, "P12_orthonormality", "P13_addition_theorem", "P14_sum_of_
 BUGS = [
     Bug("m order reversed", lambda: harmonics_changed(reverse_m),
         of(H, "P15_rotation_law", "P21_closed_forms", "values_of_e3nn"), ON_THE_SPHERE),
-    Bug("axes rolled in l = 2", roll_axes, of(H, "P15_rotation_law", "P21_closed_forms"), ON_THE_SPHERE),
+    Bug("axes rolled from l = 2 on", roll_axes, of(H, "P15_rotation_law", "P21_closed_forms"), ON_THE_SPHERE),
     Bug("sign of Condon and Shortley left in", lambda: harmonics_changed(leave_condon_shortley),
         of(H, "P15_rotation_law", "P21_closed_forms", "values_of_scipy"), ON_THE_SPHERE),
     Bug("norm for component normalisation", lambda: harmonics_changed(normalize_as_norm),
@@ -288,7 +290,7 @@ BUGS = [
         of("so3/test_irreps", "cartesian_tensors_turn_as_irreps")),
     Bug("flat features with the channels first", channels_first,
         of("so3/test_irreps", "flat_order_is_e3nns", "P31_flat_features_round_trip"), []),
-    *(Bug(*row) for row in [*NEIGHBOR_BUGS, *NETWORK_BUGS]),
+    *(Bug(*row) for row in [*NEIGHBOR_BUGS, *NETWORK_BUGS, *PARITY_BUGS, *CERTIFICATE_BUGS]),
 ]
 
 
@@ -296,7 +298,7 @@ BUGS = [
 
 def clear_caches():
     """Tables computed before the bug, or with it."""
-    for module in (coupling, harmonics, wigner, convolution):
+    for module in (coupling, harmonics, wigner, convolution, contraction):
         for item in vars(module).values():
             if hasattr(item, "cache_clear"):
                 item.cache_clear()

@@ -20,7 +20,7 @@ import dataclasses
 
 import numpy as np
 
-from se3ref.models.heads import RANK2, SCALAR
+from se3ref.models.heads import PARTS, RANK2, SCALAR
 from se3ref.models.model import Model
 from se3ref.models.schnet import init_interaction, interaction
 from se3ref.nn.ops import lengths
@@ -50,7 +50,7 @@ class Coordinates(Model):
     @property
     def irreps_available(self):
         """What heads may read: everything, by name only."""
-        return {SCALAR, self.vector, RANK2}
+        return {SCALAR, RANK2, *PARTS.values()}
 
     @property
     def channels_out(self):

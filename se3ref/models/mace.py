@@ -18,8 +18,9 @@ and A is divided by sqrt(N), not N, so that its size does not depend on the numb
 import dataclasses
 
 from se3ref.models.nequip import NequIP
-from se3ref.nn.contraction import contract, init_contraction, symmetric_couplings
+from se3ref.nn.contraction import contract, init_contraction
 from se3ref.nn.convolution import paths
+from se3ref.nn.couplings import symmetric_couplings
 from se3ref.nn.gate import PSEUDOSCALAR
 from se3ref.nn.linear import init_linear, linear_map, linear_map_by_species
 from se3ref.nn.params import add_trees
@@ -51,10 +52,11 @@ class MACE(NequIP):
 
     def _reaches_handedness(self):
         """In the first layer, if one channel's products contain a pseudoscalar, which they rarely do: with lmax = 3
-        from four factors on, with lmax = 4 from three.  In the second, products meet other directions."""
+        from four factors on, with lmax = 4 from three.  In the second, products meet the directions of neighbours."""
         natural = tuple(harmonic_irrep(l) for l in range(self.lmax + 1))
         first = any(len(symmetric_couplings(natural, PSEUDOSCALAR, nu)) for nu in range(1, self.correlation + 1))
-        return first or self.lmax > 0 and self.layers >= (2 if self.correlation > 1 else 3)
+        directions = any(irrep.l for irrep in self.features)
+        return first or directions and self.layers >= (2 if self.correlation > 1 else 3)
 
     def _paths(self, come, wanted):
         """To the irreps of A, whatever is wanted from its products."""

@@ -90,11 +90,15 @@ class Model:
         hidden = getattr(self, "hidden", ())
         if not (isinstance(hidden, tuple) and all(isinstance(c, int) and c > 0 for c in hidden)):
             raise ValueError(f"hidden is a tuple of sizes above 0; got {hidden!r}")
+        self._check_irreps()
         if not self.heads or len(set(self.heads)) < len(self.heads) or {"charges", "dipole"} <= set(self.heads):
             raise ValueError(f"heads are at least one, each once, and 'dipole' brings the charges with it; "
                              f"got {self.heads}")
         for name in self.heads:
             heads.irreps_read(name, self.group, self.irreps_available)
+
+    def _check_irreps(self):
+        """ValueError for features that make no model, before heads ask for them."""
 
     @property
     def vector(self):
@@ -109,9 +113,8 @@ class Model:
                      odd=self.group == "O(3)" and "pseudoscalar" in self.heads)
 
     def _reaches_handedness(self):
-        """The least thing that a mirror turns over is a triple product a . (b x c).  A layer couples what it has with
-        one more direction, so it takes three layers to make one from scalars."""
-        return self.lmax > 0 and self.layers >= 3
+        """Whether some scalar, labels aside, turns its sign in a mirror."""
+        return False
 
     @property
     def irreps_available(self):

@@ -56,8 +56,8 @@ class SE3Transformer(TensorModel):
 
     coupling = "attention"
 
-    def _check(self):
-        super()._check()
+    def _check_irreps(self):
+        super()._check_irreps()
         if self.channels % self.attention_heads:
             raise ValueError(f"attention_heads divide the channels evenly; got {self.attention_heads} heads for "
                              f"{self.channels} channels")

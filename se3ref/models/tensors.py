@@ -49,14 +49,21 @@ class TensorModel(Model):
         """The irreps that a layer makes of what these paths gather."""
         return {path.y for path in terms}
 
-    def _check(self):
-        """Irreps that nothing can reach are a mistake: their labels, lmax, or the number of layers."""
-        super()._check()
-        if SCALAR not in self.features:
-            raise ValueError(f"features start from scalars, so irreps holds some 0e; got {self.irreps!r}")
+    def _check_irreps(self):
+        """Irreps that nothing can reach are a mistake: their labels, or what limits the layers."""
+        if min(self.features.values()) < 1 or SCALAR not in self.features:
+            raise ValueError(f"features start from scalars and have channels: irreps is a sum such as '8x0e+8x1o' with "
+                             f"some 0e and no 0x; got {self.irreps!r}")
         if lost := sorted(set(self.features) - self.irreps_available):
+            limits = [name for name in ("lmax", "layers", "correlation") if hasattr(self, name)]
             raise ValueError(f"harmonics to lmax={self.lmax} in {self.group} reach no {lost} from 0e in {self.layers} "
-                             f"layers: leave them out of irreps={self.irreps!r}, or raise lmax or layers")
+                             f"layers: leave them out of irreps={self.irreps!r}, name others that lead there, or raise "
+                             f"{' or '.join(limits)}")
+
+    def _reaches_handedness(self):
+        """The least thing that a mirror turns over is a triple product a . (b x c).  A layer couples what it has with
+        one more direction, so it takes three layers to make one from scalars, and features that have a direction."""
+        return self.layers >= 3 and any(irrep.l for irrep in self.features)
 
     @property
     def channels_out(self):

@@ -6,126 +6,39 @@ The contraction takes all such products that turn as a given irrep,
 
     B_i[M,c] = sum_nu sum_p  W^nu[z_i,p,c]  sum_{a1..anu}  U^nu_p[a1..anu,M]  A_i[a1,c] ... A_i[anu,c]             (1)
 
-with weights W that depend on the species z_i.  Source: Batatia et al., MACE, NeurIPS 2022, eq. (10), (11);
-Drautz, Phys. Rev. B 99 (2019) 014104, for the expansion in products that it cuts short (ACE).
+with U an orthonormal basis of such products (`couplings`), and weights W that depend on the species z_i.
+Source: Batatia et al., MACE, NeurIPS 2022, eq. (10), (11); Drautz, Phys. Rev. B 99 (2019) 014104, for the expansion
+in products that it cuts short (ACE).
 
-The coefficients U.  Coupling one factor after the other by Clebsch-Gordan, ((A_l1 A_l2)_L12 A_l3)_L, over all chains
-of intermediate degrees, gives every equivariant map of nu different factors.  Here the factors are all the same A,
-so only the symmetric part of the tensor counts: the polynomial
+The fast form.  Each product has a last factor A[a], a its largest index; what stands before it is a monomial without
+an index above a.  The weights meet what stands before, and the last factor comes after them:
 
-    sum_{a1..anu} T[a1..anu,M] A[a1] ... A[anu]  =  sum_k g[k,M] A^k,      A^k a monomial of degree nu            (2)
+    B[M] = sum_a A[a] Q[M,a],      Q = G P,      G[M,a,k] = sum_p W_p U_p[A^k A[a], M]                             (2)
 
-where g[k] sums T over all orders of the indices of k.  Of several chains some give the same polynomial, or none.
-What is independent is found, and made orthonormal, by Gram and Schmidt in the inner product of symmetric tensors
+where P are the monomials of degree 0 to nu_max - 1 (of 9 components 55, where there are 219 to degree 3), and one
+matrix G for each species and channel does most of the work.  Those of degree nu whose largest index is a are those of
+degree nu-1 with no index above a, times A[a]; in the order of `couplings` these are a prefix, and slices are all that
+is needed:
 
-    <g, g'> = sum_k g[k] g'[k] / m(k),      m(k) = nu! / (product of the factorials of k's exponents)             (3)
+    P_nu = [P_(nu-1)[:binom(a+nu-1, nu-1)] * A[a]  for a in range(dim)]                                           (3)
 
-since the tensor's entry is S = g[k]/m(k) at each of the m(k) orders of k.  By Schur's lemma all components M of
-a polynomial have the same norm, so (3) summed over M, divided by 2L+1, is 1.
-
-The fast form.  With A's components in a row, the monomials of degree nu whose largest index is a are those of degree
-nu-1 with no index above a, times A[a].  Ordered by the largest index, then the next, these are a prefix:
-
-    P_nu = [P_(nu-1)[:binom(a+nu-1, nu-1)] * A[a]  for a in range(dim)]                                           (4)
-    k = (a1 <= ... <= anu) stands at row   sum_j binom(a_j + j - 1, j)                                            (5)
-
-so slices are all that is needed, and U and W make one matrix G = sum_p W U for each species and channel, B = G P.
 The pullback goes the same way back:
 
-    dW = U . (dB P^T)    dP = G^T dB    dP_(nu-1)[prefix] += dP_nu * A[a]    dA[a] += sum dP_nu * P_(nu-1)[prefix]   (6)
+    dQ[M,a] = dB[M] A[a]    dA[a] = sum_M dB[M] Q[M,a]    dG = dQ P^T    dW_p = U_p . dG    dP = G^T dQ            (4)
+    dP_(nu-1)[prefix] += dP_nu * A[a]                     dA[a] += sum dP_nu * P_(nu-1)[prefix]
 """
 
-import collections
 import functools
-import itertools
 import math
 
 import numpy as np
 
-from se3ref.backend import constant, pieces, real_times
+from se3ref.backend import constant, pieces
+from se3ref.nn.couplings import symmetric_couplings
 from se3ref.nn.ops import sum_products
 from se3ref.nn.params import normal
-from se3ref.so3 import Irrep, clebsch_gordan
+from se3ref.so3 import Irrep
 
-DEPENDENT = 1e-8                # what Gram and Schmidt leave of a dependent unit vector is rounding, some 1e-15
-
-
-# --- coefficients ---------------------------------------------------------------------------------------------
-
-def monomials(dim, nu):
-    """The monomials of degree nu in dim variables, each as its sorted indices: (count, nu), in the order (5)."""
-    found = itertools.combinations_with_replacement(range(dim), nu)
-    return np.array(sorted(found, key=lambda k: k[::-1]), int)
-
-
-@functools.cache
-def symmetric_couplings(irreps, target, nu):
-    """U (paths, 2L+1, monomials): an orthonormal basis (3) of the polynomials of degree nu that turn as `target`.
-
-    irreps: a tuple of different Irrep, A's components in this order.  Read-only.
-    Laws: U(D A) = D_target U(A); there are as many paths as `target` occurs in the symmetric power of A.
-    """
-    starts = np.cumsum([0, *(irrep.dim for irrep in irreps)]).tolist()
-    m = np.array([_orders(k) for k in monomials(starts[-1], nu).tolist()])
-    U = []
-    for chosen in itertools.combinations_with_replacement(range(len(irreps)), nu):
-        if math.prod(irreps[i].p for i in chosen) == target.p:
-            U += _independent(_polynomials(irreps, starts, chosen, target.l, len(m)), m * target.dim)
-    U = np.array(U).reshape(-1, target.dim, len(m))
-    U.flags.writeable = False
-    return U
-
-
-def _orders(k):
-    """m(k) of (3): in how many orders the indices of a monomial can stand."""
-    return math.factorial(len(k)) // math.prod(math.factorial(n) for n in collections.Counter(k).values())
-
-
-def _polynomials(irreps, starts, chosen, L, count):
-    """Equation (2): g (2L+1, count) of every chain of couplings of the chosen irreps to degree L."""
-    grid = np.meshgrid(*(np.arange(starts[i], starts[i + 1]) for i in chosen), indexing="ij")
-    rows = _rows(np.sort(np.stack(grid, -1).reshape(-1, len(chosen)), axis=1))
-    for T in _chains([irreps[i].l for i in chosen], L):
-        g = np.zeros((count, 2 * L + 1))
-        np.add.at(g, rows, T.reshape(-1, 2 * L + 1))
-        yield g.T
-
-
-def _rows(indices):
-    """Equation (5): where the monomials with these sorted indices (count, nu) stand."""
-    table = np.array([[math.comb(a + j, j + 1) for j in range(indices.shape[1])] for a in range(indices.max() + 1)])
-    return table[indices, np.arange(indices.shape[1])].sum(1)
-
-
-def _chains(degrees, L):
-    """Tensors (2l1+1, ..., 2lnu+1, 2L+1) of all chains ((l1 l2)L12 l3)... of couplings that end in degree L."""
-    chains = [(np.eye(2 * degrees[0] + 1), degrees[0])]
-    for l in degrees[1:]:
-        chains = [(np.tensordot(T, clebsch_gordan(K, l, out), axes=1), out)
-                  for T, K in chains for out in range(max(K - l, l - K), K + l + 1)]
-    return [T for T, K in chains if K == L]
-
-
-def _independent(polynomials, weight):
-    """Gram and Schmidt in the inner product sum g g' / weight; dependent polynomials are left out.
-
-    Each projection is done twice: the second removes the rounding of the first.
-    """
-    basis = []
-    for g in polynomials:
-        size = math.sqrt((g * g / weight).sum())
-        if size < DEPENDENT:                                   # no symmetric part at all
-            continue
-        g = g / size
-        for e in 2 * basis:
-            g = g - (g * e / weight).sum() * e
-        size = math.sqrt((g * g / weight).sum())
-        if size > DEPENDENT:
-            basis.append(g / size)
-    return basis
-
-
-# --- the layer ------------------------------------------------------------------------------------------------
 
 def init_contraction(rng, channels, irreps_in, irreps_out, nu_max, species):
     """Weights {irrep: {nu: (species, paths, channels)}} for those of irreps_out that some product reaches.
@@ -145,39 +58,53 @@ def init_contraction(rng, channels, irreps_in, irreps_out, nu_max, species):
 def contract(params, h, rows):
     """Equation (1): h {Irrep: (n,2l+1,c)}, all with c channels -> {Irrep: (n,2L+1,c)}, for the irreps of `params`.
 
-    rows: for each species, the indices of its atoms.  pull(dy) -> dparams, dh, by (6).
+    rows: for each species, the indices of its atoms.  pull(dy) -> dparams, dh, by (4).
     Law: y turns by D where h does; where h is scaled by t, the terms of degree nu are scaled by t^nu.
     """
-    A = np.concatenate([h[irrep] for irrep in sorted(h)], axis=1)                        # (n, dim, c)
     outputs, terms, nu_max, count = _plan(_names(params), tuple(sorted(h)))
-    dtype = np.result_type(A, *(W for own in params.values() for W in own.values()))
-    B = np.zeros((len(A), outputs[-1][1].stop, A.shape[2]), dtype, like=A)
-    shape = A.shape[2], B.shape[1], count                                                # of G
-    for z, own in enumerate(rows):
-        G = _coefficients(params, terms, z, shape, A)
-        for piece in pieces(len(own), shape[0] * count, A):
-            P = _products(_columns(A, own[piece]), nu_max, count)
-            B[own[piece]] = real_times(G, P).transpose(2, 1, 0)
+    _check(params, terms, h)
+    A = np.concatenate([h[irrep] for irrep in sorted(h)], axis=1)                        # (n, dim, c)
+    n, dim, c = A.shape
+    G = _coefficients(params, terms, (outputs[-1][1].stop, dim, count), A)
+    B = np.zeros((n, outputs[-1][1].stop, c), np.result_type(A, G), like=A)
+
+    def parts():
+        """Atoms of one species, a piece at a time: species, atoms, and A, P, Q of (2) with columns c*b."""
+        for z, own in enumerate(rows):
+            for piece in pieces(len(own), c * (count + G.shape[2]), A):
+                x = _columns(A, own[piece])
+                P = _products(x, nu_max, count)
+                yield z, own[piece], x, P, _times(G[z], P).reshape(-1, dim, x.shape[1])
+
+    for _, own, x, _, Q in parts():
+        B[own] = _atoms(sum_products(Q, x[None]), c)
 
     def pull(dy):
         dB = np.concatenate([dy[irrep] for irrep, _ in outputs], axis=1)
-        dA = np.zeros(A.shape, np.result_type(dtype, dB), like=A)
-        dparams = {name: {nu: np.zeros(W.shape, dA.dtype, like=A) for nu, W in own.items()}
-                   for name, own in params.items()}
-        for z, own in enumerate(rows):
-            G, dG = _coefficients(params, terms, z, shape, A), 0
-            for piece in pieces(len(own), shape[0] * count, A):
-                x, d = _columns(A, own[piece]), _columns(dB, own[piece])
-                P = _products(x, nu_max, count)
-                dG = dG + d @ P.swapaxes(1, 2)                                           # (c, K, monomials)
-                dP = real_times(G.swapaxes(1, 2), d)
-                dA[own[piece]] = _pull_products(x, P, dP, nu_max).transpose(2, 1, 0)
-            if len(own):
-                for name, nu, K, columns, U in terms:
-                    dparams[name][nu][z] = constant(U, A).reshape(len(U), -1) @ dG[:, K, columns].reshape(len(dG), -1).T
+        dA = np.zeros(A.shape, np.result_type(B, dB), like=A)
+        dG = np.zeros(G.shape, dA.dtype, like=A)
+        for z, own, x, P, Q in parts():
+            d = _columns(dB, own)
+            dQ = (d[:, None] * x).reshape(-1, x.shape[1])
+            dG[z] += _by_channel(dQ, c) @ _by_channel(P, c).swapaxes(1, 2)
+            dx = _pull_products(x, P, _times(G[z].swapaxes(1, 2), dQ), nu_max)
+            dA[own] = _atoms(dx + sum_products(Q.swapaxes(0, 1), d[None]), c)
         ends = np.cumsum([irrep.dim for irrep in sorted(h)]).tolist()
-        return dparams, {irrep: dA[:, end - irrep.dim:end] for irrep, end in zip(sorted(h), ends, strict=True)}
+        return (_pull_coefficients(dG, terms, (outputs[-1][1].stop, dim, count), A),
+                {irrep: dA[:, end - irrep.dim:end] for irrep, end in zip(sorted(h), ends, strict=True)})
     return {irrep: B[:, K] for irrep, K in outputs}, pull
+
+
+def _check(params, terms, h):
+    """ValueError where features and weights do not fit."""
+    channels = {irrep: x.shape[2] for irrep, x in h.items()}
+    if len(set(channels.values())) > 1:
+        raise ValueError(f"a product is taken channel by channel, so all features have equally many; got {channels}")
+    c = next(iter(channels.values()))
+    for name, nu, _, _, U in terms:
+        if params[name][nu].shape[1:] != (len(U), c):
+            raise ValueError(f"products of {nu} of {sorted(h)} to {name} have weights (species, {len(U)} paths, {c} "
+                             f"channels); got {params[name][nu].shape}")
 
 
 def _names(params):
@@ -189,54 +116,95 @@ def _names(params):
 def _plan(names, irreps):
     """Outputs [(irrep, its rows)]; terms [(name, nu, its rows, its monomials, U)]; the largest nu; all monomials."""
     dim, outputs, terms, start = sum(irrep.dim for irrep in irreps), [], [], 0
+    if not names:
+        raise ValueError("there are no weights: no product of these features reaches what is wanted")
     nu_max = max(int(nu) for _, own in names for nu in own)
-    ends = np.cumsum([0, *(math.comb(dim + nu - 1, nu) for nu in range(1, nu_max + 1))]).tolist()
+    ends = np.cumsum([0, *(math.comb(dim + nu - 1, nu) for nu in range(nu_max))]).tolist()
     for name, own in names:
         irrep = Irrep.parse(name)
         outputs.append((irrep, slice(start, start + irrep.dim)))
         terms += [(name, nu, outputs[-1][1], slice(ends[int(nu) - 1], ends[int(nu)]),
-                   symmetric_couplings(irreps, irrep, int(nu))) for nu in own]
+                   _by_last_factor(symmetric_couplings(irreps, irrep, int(nu)), dim, int(nu))) for nu in own]
         start += irrep.dim
     return outputs, terms, nu_max, ends[-1]
 
 
+def _by_last_factor(U, dim, nu):
+    """U (paths, 2L+1, monomials) as (paths, 2L+1, dim, monomials of degree nu-1), zero behind each prefix (3)."""
+    V, end = np.zeros((*U.shape[:2], dim, math.comb(dim + nu - 2, nu - 1))), 0
+    for a in range(dim):
+        n = math.comb(a + nu - 1, nu - 1)
+        V[:, :, a, :n] = U[:, :, end:end + n]
+        end += n
+    return V
+
+
 def _columns(A, own):
-    """The chosen atoms of A (n,dim,c) as the last axis: (c,dim,b)."""
-    return np.ascontiguousarray(A[own].transpose(2, 1, 0), like=A)
+    """The chosen atoms of A (n,dim,c), with channels and atoms as one last axis: (dim,c*b)."""
+    return A[own].transpose(1, 2, 0).reshape(A.shape[1], -1)
 
 
-def _coefficients(params, terms, z, shape, A):
-    """G (c, K, monomials) = sum_p W U, of species z."""
-    dtype = np.result_type(*(params[name][nu] for name, nu, *_ in terms))
-    G = np.zeros(shape, dtype, like=A)
+def _atoms(x, c):
+    """The way back of `_columns`: (dim,c*b) -> (b,dim,c)."""
+    return x.reshape(len(x), c, -1).transpose(2, 0, 1)
+
+
+def _by_channel(x, c):
+    """A matrix for each channel: (dim,c*b) -> (c,dim,b)."""
+    return x.reshape(len(x), c, -1).swapaxes(0, 1)
+
+
+def _times(G, P):
+    """For each channel a matrix product: G (c,p,q), P (q,c*b) -> (p,c*b).  As backend.real_times where P is complex."""
+    if P.dtype.kind == "c" and G.dtype.kind != "c":
+        return _times(G, P.view(P.real.dtype)).view(P.dtype)
+    Q = np.empty((G.shape[1], P.shape[1]), np.result_type(G, P), like=P)
+    np.matmul(G, _by_channel(P, len(G)), out=_by_channel(Q, len(G)))
+    return Q
+
+
+def _coefficients(params, terms, shape, A):
+    """G (species, c, K dim, monomials) = sum_p W U of (2); shape: K, dim, monomials."""
+    weights = [params[name][nu] for name, nu, *_ in terms]                               # (species, paths, c)
+    G = np.zeros((len(weights[0]), weights[0].shape[2], *shape), np.result_type(*weights), like=A)
+    for W, (_, _, K, columns, U) in zip(weights, terms, strict=True):
+        G[:, :, K, :, columns] = np.tensordot(W, constant(U, A), axes=(1, 0))
+    return G.reshape(*G.shape[:2], -1, shape[2])
+
+
+def _pull_coefficients(dG, terms, shape, A):
+    """(4): dW (species, paths, c) = U . dG, as the tree of the parameters."""
+    dG, dparams = dG.reshape(*dG.shape[:2], *shape), {}
     for name, nu, K, columns, U in terms:
-        W = params[name][nu][z]                                                          # (paths, c)
-        G[:, K, columns] = (W.T @ constant(U, A).reshape(len(U), -1)).reshape(W.shape[1], *U.shape[1:])
-    return G
+        dW = np.tensordot(dG[:, :, K, :, columns], constant(U, A), axes=((2, 3, 4), (1, 2, 3)))
+        dparams.setdefault(name, {})[nu] = dW.swapaxes(1, 2)
+    return dparams
 
 
 def _products(x, nu_max, count):
-    """(4): all monomials of degree 1 to nu_max of x (c,dim,b), by degree: (c, count, b)."""
-    P = np.empty((len(x), count, x.shape[2]), x.dtype, like=x)
-    P[:, :x.shape[1]] = x
-    for below, block, a in _blocks(x.shape[1], nu_max):
-        np.multiply(P[:, below], x[:, a:a + 1], out=P[:, block])
+    """(3): all monomials of degree 0 to nu_max - 1 of x (dim,c*b), by degree: (count,c*b)."""
+    P = np.empty((count, x.shape[1]), x.dtype, like=x)
+    P[0] = 1
+    if nu_max > 1:
+        P[1:1 + len(x)] = x
+    for below, block, a in _blocks(len(x), nu_max - 1):
+        np.multiply(P[below], x[a], out=P[block])
     return P
 
 
 def _pull_products(x, P, dP, nu_max):
-    """(6): the cotangent of x from that of all monomials, which is written over."""
-    dx = np.zeros_like(dP[:, :x.shape[1]])
-    for below, block, a in reversed(_blocks(x.shape[1], nu_max)):
-        dP[:, below] += dP[:, block] * x[:, a:a + 1]
-        dx[:, a] += sum_products(dP[:, block], P[:, below])
-    return dx + dP[:, :x.shape[1]]
+    """(4): the cotangent of x from that of all monomials, which is written over."""
+    dx = np.zeros(x.shape, dP.dtype, like=x)
+    for below, block, a in reversed(_blocks(len(x), nu_max - 1)):
+        dP[below] += dP[block] * x[a]
+        dx[a] += sum_products(dP[None, block], P[None, below])[0]
+    return dx + dP[1:1 + len(x)] if nu_max > 1 else dx
 
 
 @functools.cache
 def _blocks(dim, nu_max):
-    """(4) as slices: [(the prefix of one degree, the block of the next degree that it makes times A[a], a)]."""
-    blocks, below, end = [], 0, dim
+    """(3) as slices: [(the prefix of one degree, the block of the next degree that it makes times A[a], a)]."""
+    blocks, below, end = [], 1, 1 + dim
     for nu in range(2, nu_max + 1):
         start = end
         for a in range(dim):

@@ -164,7 +164,7 @@ def test_single_precision_stays_single(name):
 # --- other outputs --------------------------------------------------------------------------------------------
 
 WITH_VECTORS = {"NequIP": dict(channels=4), "PaiNN": dict(channels=8), "EGNN": dict(channels=8),
-                "SE3Transformer": dict(channels=8), "SchNet": dict(channels=8)}
+                "SE3Transformer": dict(channels=8), "SchNet": dict(channels=8), "MACE": dict(channels=4)}
 
 
 @pytest.mark.parametrize("name", WITH_VECTORS)

@@ -70,7 +70,7 @@ def test_what_is_no_structure_for_it(structure, message):
     (dict(species=[6], cutoff=5.0, heads=("charges", "dipole")), "'dipole' brings the charges"),
     (dict(species=[6], cutoff=5.0, irreps="4x0e+4x1o", group="SO(3)"), "reach no .1o"),
     (dict(species=[6], cutoff=5.0, irreps="4x0e+4x0o", layers=2), "reach no .0o"),
-    (dict(species=[6], cutoff=5.0, irreps="4x1o"), "reads features"),
+    (dict(species=[6], cutoff=5.0, irreps="4x1o"), "features start from scalars"),
 ])
 def test_bad_architectures_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):

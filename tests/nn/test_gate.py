@@ -32,6 +32,7 @@ LAYERS = {
     "gated, without tensors": (gate.gated, features("4x0e+2x0o")),
     "gated, all scalars are gates": (gate.gated, features("3x0e+2x1o+1x1e")),
     "gated, scalars only": (gate.gated, features("4x0e")),
+    "gated, pseudoscalars only": (gate.gated, features("3x0o")),
     "norm_activation": (gate.norm_activation, biases(OUT), features(OUT)),
     "layer_norm": (gate.layer_norm, scales(OUT), features(OUT)),
     "layer_norm, vectors only": (gate.layer_norm, scales("3x1o"), features("3x1o")),
@@ -81,6 +82,14 @@ def test_P32_sees_what_is_not_equivariant(layer, irreps_in, proper):
     report = check_equivariance(on_flat(layer, irreps_in, OUT), irreps_in, OUT)
     assert not report.passed and report.improper > 0.01
     assert report.proper > 0.01 if proper else report.proper < 1e-13
+
+
+def test_P32_pseudoscalars_alone():
+    """They need no gate, and tanh turns its sign with them: exactly."""
+    h, odd = features("3x0o"), Irrep(0, -1)
+    assert gate.gate_channels({odd: 3}) == {odd: 3}
+    (y, _), (mirrored, _) = gate.gated(h), gate.gated({odd: -h[odd]})
+    assert set(y) == {odd} and np.array_equal(y[odd], np.tanh(h[odd])) and np.array_equal(mirrored[odd], -y[odd])
 
 
 def test_P34_gates_of_split_channels():

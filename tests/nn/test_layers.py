@@ -2,15 +2,17 @@
 
 import pytest
 
-from tests.nn import test_gate, test_linear, test_ops, test_radial
+from tests.nn import test_contraction, test_gate, test_linear, test_ops, test_radial
 from tests.nn.checks import check_on_stand_in, check_precision, check_pullback
 
-LAYERS = {**test_ops.LAYERS, **test_radial.LAYERS, **test_linear.LAYERS, **test_gate.LAYERS}
+FILES = (test_ops, test_radial, test_linear, test_gate, test_contraction)
+LAYERS = {name: layer for file in FILES for name, layer in file.LAYERS.items()}
+ON_ROWS = {"linear_map_by_species", *test_contraction.LAYERS}  # their own files take the rows to the device too
 every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
 
 
 def test_no_layer_hides_behind_the_name_of_another():
-    assert len(LAYERS) == sum(len(each.LAYERS) for each in (test_ops, test_radial, test_linear, test_gate))
+    assert len(LAYERS) == sum(len(file.LAYERS) for file in FILES)
 
 
 @every_layer
@@ -23,6 +25,6 @@ def test_precision_stays(layer):
     check_precision(*layer)
 
 
-@pytest.mark.parametrize("name", sorted(set(LAYERS) - {"linear_map_by_species"}))      # see test_linear: its rows
+@pytest.mark.parametrize("name", sorted(set(LAYERS) - ON_ROWS))
 def test_runs_on_the_stand_in(monkeypatch, name):
     check_on_stand_in(monkeypatch, *LAYERS[name])

@@ -404,7 +404,7 @@ def test_peroxide_rotation_vanishes_where_the_molecule_is_flat():
 
 
 def test_peroxide_scan_is_its_own_mirror_image():
-    """phi and 360 - phi: the mirror z -> -z, to the noise of the SCF; beta turns its sign, and vanishes at 0 and 180."""
+    """phi and 360 - phi: the mirror z -> -z, to the noise of the SCF; beta turns its sign, vanishes at 0 and 180."""
     scan = datasets.load("h2o2_scan")
     assert np.array_equal(scan.extra["phi_deg"], 10.0 * np.arange(36))
     image, beta = -np.arange(36) % 36, scan.extra["rotations"]

@@ -33,6 +33,16 @@ def test_arrays_and_frames_agree():
     assert all(np.array_equal(ta[name], tb[name]) for name in ta)
 
 
+def test_frames_with_more_than_energies():
+    """Hydrogen peroxide has polarisabilities and, as pseudoscalars, optical rotations; ethanol has not."""
+    frames = datasets.load("h2o2")[:3]
+    _, targets = Dataset.from_frames(frames, ("polarizability", "pseudoscalar")).batch(range(3), 4.0)
+    assert targets["polarizability"].shape == (3, 3, 3)
+    assert np.array_equal(targets["pseudoscalar"], frames.extra["rotations"])
+    with pytest.raises(ValueError, match="this set has no .'pseudoscalar'.; it has .'energy'"):
+        Dataset.from_frames(FRAMES, ("pseudoscalar",))
+
+
 def test_a_file_through_ase(tmp_path):
     """Extended XYZ: written by ASE with energies, forces and stress, and read back to its printed digits."""
     ase_io = pytest.importorskip("ase.io")
@@ -69,6 +79,9 @@ S = Structure([8, 1], [[0, 0, 0], [0, 0, 1.0]])
     ([S], {"enrgy": [1.0]}, "got 'enrgy'"),
     ([S], {"energy": [1.0, 2.0]}, "2 entries for 1 structures"),
     ([S], {"forces": [np.zeros((3, 3))]}, r"must have the shape \(2, 3\); got \(3, 3\)"),
+    ([S], {"pseudoscalar": [[1.0]]}, r"must have the shape \(\); got \(1,\)"),
+    ([S], {"vector": [1.0]}, r"must have the shape \(3,\); got \(\)"),
+    ([S], {"pseudovector": [np.zeros(2)]}, r"must have the shape \(3,\); got \(2,\)"),
     ([S], {"energy": [np.nan]}, "NaN or infinity"),
     (["S"], {"energy": [1.0]}, "list of at least one Structure"),
 ])

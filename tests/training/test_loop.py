@@ -146,6 +146,20 @@ def test_other_targets_train_too():
     assert found["dipole"][1] < 0.5 * float(np.sqrt((FRAMES.dipoles**2).mean()))
 
 
+def test_odd_targets_train_too():
+    """A triple product, vectors, and pseudovectors made of both: the errors fall to a third of their sizes or less."""
+    model = models.MACE(species=[1, 8], cutoff=4.0, irreps="4x0e+4x0o+4x1o+4x1e", channels=4, correlation=2,
+                        heads=("pseudoscalar", "vector", "pseudovector"))
+    frames = datasets.load("h2o2")[:40]
+    a, b, c = (frames.positions[:, k] - frames.positions[:, j] for j, k in ((0, 2), (0, 1), (1, 3)))
+    triple = np.einsum("si,si->s", a, np.cross(b, c))
+    targets = {"pseudoscalar": triple, "vector": a + c, "pseudovector": triple[:, None] * (a + c)}
+    data = training.Dataset.from_arrays(frames.numbers, frames.positions, **targets)
+    found = training.errors(model, training.fit(model, data, steps=120, batch=5, progress=False).params, data)
+    for name, target in targets.items():
+        assert found[name][1] < np.sqrt((target**2).mean()) / 3
+
+
 def a_run(batch, communicator):
     """A run in float64 before its first step."""
     params = training.initial_params(MODEL, TRAIN)

@@ -9,7 +9,7 @@ from se3ref.systems import Structure, join, neighbor_graph
 
 EPS = np.finfo(np.float64).eps
 WEIGHTS = {"energy": 1.0, "forces": 2.0, "stress": 50.0, "dipole": 3.0, "charges": 0.5, "polarizability": 0.1,
-           "direct_forces": 0.3}
+           "direct_forces": 0.3, "pseudoscalar": 1e7, "vector": 10.0, "pseudovector": 400.0}
 CASES = {
     "energy": ("molecules", ["energy"]),
     "forces": ("molecules", ["forces"]),
@@ -17,27 +17,44 @@ CASES = {
     "everything": ("crystals", ["energy", "forces", "stress"]),
     "dipole": ("molecules", ["dipole", "charges"]), "all heads": ("molecules", ["energy", "forces", "dipole",
                                                                              "polarizability", "direct_forces"]),
+    "pseudoscalar": ("chiral", ["pseudoscalar"]),
+    "odd outputs": ("chiral", ["energy", "forces", "pseudoscalar", "vector", "pseudovector"]),
+    "MACE": ("MACE", ["energy", "forces", "pseudoscalar", "vector", "pseudovector"]),
+    "MACE, crystals": ("MACE, crystals", ["energy", "forces", "stress"]),
 }
+BOTH = "4x0e+3x0o+3x1o+3x1e"                                   # both parities
+MODELS = {                                                     # by the kind of structures
+    "molecules": lambda: models.NequIP([1, 6, 8], 3.5, channels=4, layers=2,
+                                       heads=("energy", "dipole", "polarizability", "direct_forces")),
+    "crystals": lambda: models.NequIP([1, 6, 8], 3.5, channels=4, layers=2),
+    "chiral": lambda: models.NequIP([1, 6, 8], 3.5, irreps=BOTH, layers=3, heads=ODD),
+    "MACE": lambda: models.MACE([1, 6, 8], 3.5, irreps=BOTH, channels=3, layers=2, heads=ODD),
+    "MACE, crystals": lambda: models.MACE([1, 6, 8], 3.5, channels=3, layers=2),
+}
+ODD = ("energy", "pseudoscalar", "vector", "pseudovector")
 
 
 def graph_of(kind, rng):
-    """Two structures of different size; crystals in triclinic cells smaller than the cutoff."""
-    cell = np.eye(3) * 3.2 + 0.4 * rng.random((3, 3)) if kind == "crystals" else None
-    places = np.array([[0, 0, 0], [1.1, 0.2, 0], [0.1, 1.2, 0.9]])
-    return join([neighbor_graph(Structure([6, 8, 1][:n], places[:n] + 0.1 * rng.random((n, 3)), cell, cell is not None),
-                                3.5) for n in (3, 2)])
+    """Two structures of different size; crystals in triclinic cells smaller than the cutoff; where pseudoscalars are
+    asked for, more than three atoms, so that they are chiral."""
+    cell = np.eye(3) * 3.2 + 0.4 * rng.random((3, 3)) if "crystals" in kind else None
+    places = np.array([[0, 0, 0], [1.1, 0.2, 0], [0.1, 1.2, 0.9], [-0.9, -0.3, 0.8], [0.4, -1.1, -0.5]])
+    sizes = (5, 4) if kind in ("chiral", "MACE") else (3, 2)
+    return join([neighbor_graph(Structure([6, 8, 1, 1, 6][:n], places[:n] + 0.1 * rng.random((n, 3)), cell,
+                                          cell is not None), 3.5) for n in sizes])
 
 
 def random_targets(model, params, graph, names, rng):
+    """Some way off what is predicted; where that is small, as pseudoscalars are, some of its size."""
     found = training.predict(model, params, graph, names)
-    return {name: found[name] + rng.standard_normal(found[name].shape) for name in names}
+    return {name: found[name] + rng.standard_normal(found[name].shape) * min(1, np.abs(found[name]).max())
+            for name in names}
 
 
 def problem(case, dtype=np.float64):
     kind, names = CASES[case]
     rng = np.random.default_rng(0)
-    heads = ("energy", "dipole", "polarizability", "direct_forces") if kind == "molecules" else ("energy",)
-    model = models.NequIP(species=[1, 6, 8], cutoff=3.5, channels=4, layers=2, heads=heads)
+    model = MODELS[kind]()
     params, graph = trees.cast(model.init(rng), dtype), graph_of(kind, rng)
     targets = random_targets(model, params, graph, names, rng)
     return model, params, graph, targets, {name: WEIGHTS[name] for name in names}
@@ -88,7 +105,7 @@ def test_seeded_bug_a_detached_force_branch_shows():
     assert abs(a @ b) < 0.9 * np.sqrt((a @ a) * (b @ b))
 
 
-@pytest.mark.parametrize("case", ["energy and forces", "everything", "dipole"])
+@pytest.mark.parametrize("case", ["energy and forces", "everything", "dipole", "odd outputs", "MACE"])
 def test_float32_stays_float32(case):
     """Gradients in single precision: some thousand roundings of 6e-8, relative to the largest entry."""
     model, params, graph, targets, weights = problem(case)
