@@ -2,11 +2,14 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 
 def resolving_power(options):
     """The table of models against pairs; exit status 1 where a trial goes against theory."""
     from se3ref.verify import resolving_power
+    if options.figure and not Path(options.figure).resolve().parent.is_dir():
+        raise SystemExit(f"there is no folder for {options.figure}: make it first")
     found = resolving_power(progress=True)
     print(found)
     if options.figure:

@@ -67,7 +67,7 @@ class Coordinates(Model):
 
     @property
     def _tensors(self):
-        return sorted(irrep for irrep in self.channels_out if irrep.l > 0)
+        return sorted(irrep for irrep in self.channels_out if irrep != SCALAR)
 
     def trunk(self, params, atoms):
         """Features {Irrep: (n,2l+1,c)} of `channels_out`, and pull(dfeatures) -> dparams, dgeometry."""

@@ -174,7 +174,8 @@ def irreps_read(name, group, available):
     if name not in reads:
         raise ValueError(f"heads are {', '.join(HEADS)}; got {name!r}")
     if not reads[name] <= set(available):
-        raise ValueError(f"the head {name!r} reads features {sorted(reads[name])}; this model has {sorted(available)}")
+        raise ValueError(f"the head {name!r} reads features {sorted(reads[name])}; this model has {sorted(available)}. "
+                         f"Models with irreps= have those that it names, such as '16x0e+16x0o+16x1o+16x1e'")
     return reads[name]
 
 

@@ -16,6 +16,7 @@ and A is divided by sqrt(N), not N, so that its size does not depend on the numb
 """
 
 import dataclasses
+import math
 
 from se3ref.models.nequip import NequIP
 from se3ref.nn.contraction import contract, init_contraction
@@ -42,13 +43,14 @@ class MACE(NequIP):
 
     @property
     def bodies(self):
-        """The receiver, and as many neighbours as a product has factors."""
-        return self.correlation + 1
+        """The receiver, and as many neighbours as a product has factors; with lmax = 1 all invariants of a channel are
+        made of its scalar and the square of its vector, so three bodies are the most."""
+        return min(self.correlation + 1, 2 + self.lmax if self.lmax < 2 else math.inf)
 
     @property
     def coupling(self):
         """A product of one factor is none."""
-        return "products" if self.correlation > 1 else "walks"
+        return "products" if self.lmax and self.correlation > 1 else super().coupling
 
     def _reaches_handedness(self):
         """In the first layer, if one channel's products contain a pseudoscalar, which they rarely do: with lmax = 3

@@ -31,8 +31,7 @@ class Sight:
 
     bodies: how many atoms a layer's features take at once, the receiver among them: 2 for pairs.
     coupling: where directions meet.  "distances": nowhere; "walks": along edges, each with what is passed on over it
-    (`verify.walks`); "attention": there, and where an edge is weighed against what its receiver has; "products": at
-    atoms, between all that an atom has gathered.
+    (`verify.walks`); "products": at atoms, between all that an atom has gathered.
     lmax: the highest degree of directions that it follows.   layers: how many hops it looks.
     handed: mirror images may differ in energy.   odd: an output turns its sign in a mirror, a pseudoscalar.
     frame: it sees the axes of the laboratory, and so tells a structure from itself, turned.

@@ -37,8 +37,6 @@ class NequIP(TensorModel):
     hidden: tuple = (32, 32)
     neighbors: float = 12.0
 
-    coupling = "walks"
-
     def init_trunk(self, rng):
         """Parameters of the embedding and of the layers."""
         species = len(self.species)

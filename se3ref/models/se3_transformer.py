@@ -54,10 +54,13 @@ class SE3Transformer(TensorModel):
     hidden: tuple = (32, 32)
     neighbors: float = 12.0
 
-    coupling = "attention"
+    coupling = "products"                                      # the layer norm divides by the norms of tensors
 
     def _check_irreps(self):
         super()._check_irreps()
+        if self.channels < 2:
+            raise ValueError(f"the layer norm takes away the mean over channels, so there are at least 2; "
+                             f"got {self.channels}")
         if self.channels % self.attention_heads:
             raise ValueError(f"attention_heads divide the channels evenly; got {self.attention_heads} heads for "
                              f"{self.channels} channels")

@@ -26,6 +26,11 @@ class TensorModel(Model):
     irreps: str | None = None
 
     @property
+    def coupling(self):
+        """Along edges, where there are directions to couple."""
+        return "walks" if self.lmax and any(irrep.l for irrep in self.features) else "distances"
+
+    @property
     def features(self):
         """{Irrep: channels} between the layers."""
         if self.irreps is None:
@@ -51,7 +56,7 @@ class TensorModel(Model):
 
     def _check_irreps(self):
         """Irreps that nothing can reach are a mistake: their labels, or what limits the layers."""
-        if min(self.features.values()) < 1 or SCALAR not in self.features:
+        if SCALAR not in self.features or min(self.features.values()) < 1:
             raise ValueError(f"features start from scalars and have channels: irreps is a sum such as '8x0e+8x1o' with "
                              f"some 0e and no 0x; got {self.irreps!r}")
         if lost := sorted(set(self.features) - self.irreps_available):

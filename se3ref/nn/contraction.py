@@ -141,7 +141,7 @@ def _by_last_factor(U, dim, nu):
 
 def _columns(A, own):
     """The chosen atoms of A (n,dim,c), with channels and atoms as one last axis: (dim,c*b)."""
-    return A[own].transpose(1, 2, 0).reshape(A.shape[1], -1)
+    return np.ascontiguousarray(A[own].transpose(1, 2, 0).reshape(A.shape[1], -1), like=A)
 
 
 def _atoms(x, c):

@@ -40,12 +40,13 @@ class Dataset:
     def from_frames(cls, frames, names=("energy", "forces")):
         """From `systems.datasets.load(...)`: the targets named, of energy, forces, dipole, charges, direct_forces and,
         where the set has them, polarizability and pseudoscalar (optical rotation)."""
-        stored = {"energy": frames.energies, "forces": frames.forces, "dipole": frames.dipoles,
-                  "charges": frames.charges, "direct_forces": frames.forces,
-                  "polarizability": frames.extra.get("polarizabilities"), "pseudoscalar": frames.extra.get("rotations")}
+        columns = {"energy": "energies", "forces": "forces", "dipole": "dipoles", "charges": "charges",
+                   "direct_forces": "forces", "polarizability": "polarizabilities", "pseudoscalar": "rotations"}
+        stored = {name: getattr(frames, column, frames.extra.get(column)) for name, column in columns.items()}
         if missing := [name for name in names if stored.get(name) is None]:
             raise ValueError(f"this set has no {missing}; it has {[n for n, v in stored.items() if v is not None]}")
-        return cls([frames.structure(k) for k in range(len(frames))], **{name: stored[name] for name in names})
+        structures = getattr(frames, "structures", None) or [frames.structure(k) for k in range(len(frames))]
+        return cls(structures, **{name: stored[name] for name in names})
 
     @classmethod
     def from_arrays(cls, numbers, positions, cell=None, pbc=False, **targets):

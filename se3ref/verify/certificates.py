@@ -2,8 +2,9 @@
 
 Lengths that differ by less than a tolerance are given one value, jointly for all structures that are compared: all
 lengths are sorted, and a new value begins where the next one is more than the tolerance away.  No length falls on the
-edge of a bin, and from there on equal means equal.  "Not shared" is then certain: matching within the tolerance would
-match the values.  "Shared" means equal up to chains of such steps; keep the tolerance far below the spacing of lengths.
+edge of a bin, and from there on equal means equal.  "Not shared" is then certain, since matching within the tolerance
+would match the values (but for the sign of a triple product, where that is zero within the tolerance).  "Shared"
+means equal up to chains of such steps; keep the tolerance far below the spacing of lengths.
 """
 
 from collections import Counter
@@ -93,7 +94,9 @@ def bodies(*structures, k, centre=None, cutoff=None, signed=False, tolerance=TOL
     triple product (r1 - r0) . (r2 - r0) x (r3 - r0), so that a simplex and its mirror image have different keys; it
     counts as 0 where it is below tolerance times the square of the longest edge.
     """
-    check_finite(*structures)
+    _check(structures, tolerance)
+    if not isinstance(k, int) or k < 1:
+        raise ValueError(f"a cluster has a whole number k of bodies, 1 or more; got {k!r}")
     if signed and k != 4:
         raise ValueError(f"4 bodies have a sign; got k={k} with signed=True")
     return [_histogram(s, D, k, _checked(centre, s), cutoff, tolerance if signed else None)
@@ -110,13 +113,21 @@ def colours(*structures, cutoff=None, rounds=None, tolerance=TOLERANCE):
     Source: Weisfeiler and Leman, Nauchno-Tekh. Inf. 2 (1968) 12; Pozdnyakov and Ceriotti, Mach. Learn.: Sci. Technol.
     3 (2022) 045020.
     """
-    if rounds is not None and rounds < 0:
-        raise ValueError(f"rounds is 0 or more, or None; got {rounds}")
+    _check(structures, tolerance)
+    if rounds is not None and (not isinstance(rounds, int) or rounds < 0):
+        raise ValueError(f"rounds is a whole number, 0 or more, or None; got {rounds!r}")
     *_, last = islice(_refinements(structures, cutoff, tolerance), None if rounds is None else rounds + 1)
     return last
 
 
 # --- how ------------------------------------------------------------------------------------------------------
+
+def _check(structures, tolerance):
+    check_finite(*structures)
+    if not structures or not tolerance > 0:
+        raise ValueError(f"there are one or more structures, and a tolerance above 0 in angstrom; got "
+                         f"{len(structures)} and {tolerance!r}")
+
 
 def _name(k, signed):
     return f"{'signed ' * signed}{k} bodies"

@@ -180,8 +180,9 @@ def _axes(lengths, cosines):
 def bent_ends(carbons=3):
     """A straight chain of carbon with a bent H at each end, on opposite sides or on the same side.
 
-    An atom must hear of the directions at both ends: those in the middle do after (carbons + 1) / 2 layers, if
-    directions are passed on.  Lengths and angles between neighbours are the same everywhere.
+    An atom must hear of the directions at both ends, and multiply them: those in the middle can after
+    (carbons + 1) / 2 layers, if atoms multiply what they have gathered; where directions meet along edges only, a walk
+    must lead from one end to the other and back.  Lengths and angles between neighbours are the same everywhere.
     """
     chain = np.array([[1.3 * k, 0, 0] for k in range(carbons)])
     along, across = 1.09 / 2, 1.09 * np.sqrt(0.75)                   # 120 degrees from the chain
@@ -192,11 +193,12 @@ def bent_ends(carbons=3):
                    source=f"after Schuett et al., ICML 2021, arXiv:2102.03150, and {DOJO}")
 
 
-def swapped_ends(left=2, right=3):
-    """Chains F C..C O C..C Cl and Cl C..C O C..C F, with `left` and `right` carbons: only the ends differ.
+def swapped_ends(left=2):
+    """Chains F C C O C C C Cl and Cl C C O C C C F, with `left` carbons and one more: only the ends differ.
 
     The O hears of the nearer end after left + 1 layers, whatever it is told.
     """
+    right = left + 1
     carbons = np.append(np.arange(-left, 0), np.arange(1, right + 1))
     bonds, pair = {F: 1.35, CL: 1.75}, []
     for first, last in ((F, CL), (CL, F)):

@@ -3,26 +3,28 @@ r"""Resolving power: every model against every pair of the museum, told apart or
 **Measured.**  A model with random weights is given both structures of a pair.  They are told apart where its outputs
 differ by far more than its outputs for one structure, turned and renumbered, differ from each other: by more than
 rounding.  Random weights are enough: outputs are analytic in the weights, so if two structures differ for some
-weights they differ for almost all, and what stays equal in several draws is blindness of the architecture.
+weights they differ for almost all, and what stays equal in several draws is blindness of the architecture (or so
+small a difference that double precision loses it).
 Where an exhibit has a centre, the energy of the centre atom is looked at; elsewhere the energy of the whole.
 
-**Predicted**, from what the model says of itself (`model.sight`) and from the certificate of the pair:
+**Predicted**, from what the model says of itself (`model.sight`) and from the certificate of the pair.  It is blind
 
- 1. a model that sees the axes of the laboratory tells any two sets of coordinates apart;
- 2. one structure, turned, is one structure to every other model;
- 3. to a model with even labels and outputs alone (neither `handed` nor `odd`) mirror images are one structure too;
- 4. atoms more hops away than there are layers are not seen: where all that is within that many hops of an atom is
-    the same in both (up to a reflection, unless the model is handed or odd), the model is blind;
- 5. distances alone are no more than the Weisfeiler-Leman colours of the graph after as many rounds as layers;
- 6. directions that are coupled along edges only are no more than the colours by walks (`verify.walks`);
- 7. one layer sees clusters of `bodies` atoms, the receiver among them, and no more: where the clusters' shapes are
-    shared, it is blind;
- 8. of every shell of neighbours an atom sees the moments sum_j Y_l(r_j), l <= lmax: where these are the same in
-    both, one layer is blind, and so are many where those neighbours have no others;
- 9. everything else it tells apart.
+ 1. where all that lies within as many hops of an atom as there are layers is the same in both: turned, or mirrored,
+    unless the model is `handed`; in the same place, if it sees the axes of the laboratory.  So one structure, turned,
+    is one to all other models, and mirror images are one to those that are not handed;
+ 2. with distances alone, where the Weisfeiler-Leman colours agree after as many rounds as there are layers;
+ 3. with directions that are coupled along edges only, where the colours by walks agree (`verify.walks`);
+ 4. with one layer, where the clusters of `bodies` atoms, the receiver among them, have the same shapes;
+ 5. at a centre, where every shell of neighbours has the same moments sum_j Y_l(r_j), l <= lmax: in one layer, and in
+    any number where these neighbours have no others.
 
-1 to 8 are theorems, 9 is a conjecture on what is left, and the table is its test.  Sources: Joshi et al., ICML 2023,
-for 4 and 5; Pozdnyakov et al., Phys. Rev. Lett. 125 (2020) 166001, for 7.
+A pseudoscalar is a sum over all atoms, handed, and zero on achiral shapes: a model with an `odd` output is blind where
+both that and its energy are.  Everything else is predicted to be told apart.  That is a conjecture, and the table is
+its test: 1 to 5 are theorems, but there may be other ways to be blind.  Some are known.  EGNN takes a square for a
+rhombus with the same edges, since by inversion its places only draw nearer or apart; the SE(3)-Transformer with three
+layers takes `bent_ends` for one, because a softmax over two equal neighbours is one half whatever the weights.
+
+Sources: Joshi et al., ICML 2023, for 1 and 2; Pozdnyakov et al., Phys. Rev. Lett. 125 (2020) 166001, for 4.
 """
 
 import dataclasses
@@ -53,7 +55,7 @@ def contenders(species, cutoff):
         "EGNN": models.EGNN(*common, channels=16),
         "PaiNN": models.PaiNN(*common, channels=16),
         "PaiNN, 1 layer": models.PaiNN(*common, channels=16, layers=1),
-        "SE(3)-Transformer": models.SE3Transformer(*common, channels=8),
+        "SE(3)-Transformer, 4 layers": models.SE3Transformer(*common, channels=8, layers=4),
         "NequIP": models.NequIP(*common, channels=8),
         "NequIP, 1 layer": models.NequIP(*common, channels=8, layers=1),
         "NequIP, odd output": models.NequIP(*common, irreps=odd, heads=("energy", "pseudoscalar")),
@@ -95,7 +97,10 @@ class ResolvingPower:
 
     def __getitem__(self, names):
         """The Trial of (model, exhibit)."""
-        return next(t for t in self.trials if (t.model, t.exhibit) == names)
+        found = [t for t in self.trials if (t.model, t.exhibit) == names]
+        if not found:
+            raise KeyError(f"there is no trial of {names}; models and exhibits are {self.names()}")
+        return found[0]
 
     def names(self):
         """The models and the exhibits, each in order."""
@@ -118,7 +123,9 @@ def _cell(trial):
 
 def resolving_power(exhibits=None, progress=False):
     """Every contender against every exhibit (by default, of the museum): a `ResolvingPower`; about half a minute."""
-    exhibits = museum() if exhibits is None else exhibits
+    exhibits = museum() if exhibits is None else list(exhibits)
+    if not exhibits:
+        raise ValueError("resolving_power needs at least one Exhibit; without an argument it takes the museum's")
     trials = []
     for exhibit in tqdm(exhibits, disable=not progress, unit="pair"):
         species = sorted({int(z) for s in (exhibit.a, exhibit.b) for z in s.numbers})
@@ -164,58 +171,62 @@ def _shuffled(structure, centre, rng, rotate):
 # --- predicted ------------------------------------------------------------------------------------------------
 
 def predicted(model, exhibit):
-    """Whether theory, rules 1 to 9, says that the model tells the exhibit's two structures apart."""
-    sight, certificate = model.sight, exhibit.certificate
-    mirrored = sight.handed or sight.odd
+    """Whether theory says that the model tells the exhibit's two structures apart."""
+    sight = model.sight
     if sight.frame:
-        return True
-    if certificate.congruence.verdict == "same" or certificate.congruence.verdict == "mirror" and not mirrored:
+        return not _same_fields(exhibit, exhibit.centre, sight.layers, _in_place)
+    seen = _sees(sight, exhibit, exhibit.centre, sight.handed)
+    chiral = not all(congruence(s, s).achiral for s in (exhibit.a, exhibit.b))
+    return seen or sight.odd and chiral and _sees(sight, exhibit, None, handed=True)
+
+
+def _sees(sight, exhibit, centre, handed):
+    """Whether rules 1 to 5 leave something to be seen: at the centre, or (None) in the sum over all atoms."""
+    def alike(one, other):
+        return congruence(one, other).verdict in ({"same"} if handed else {"same", "mirror"})
+    if _same_fields(exhibit, centre, sight.layers, alike):
         return False
-    if _same_fields(exhibit, sight):
+    if sight.coupling in ("distances", "walks") and _same_colours(exhibit, sight, centre, handed):
         return False
-    if not _colours_differ(exhibit, sight):
+    if sight.layers == 1 and _same_clusters(exhibit.certificate, sight.bodies, centre, handed):
         return False
-    if sight.layers == 1 and _same_clusters(certificate, sight.bodies):
-        return False
-    return not _same_moments(exhibit, sight)
+    return centre is None or not _same_moments(exhibit, sight)
 
 
-def _colours_differ(exhibit, sight):
-    """Rules 5 and 6.  A pseudoscalar is a sum over all atoms, also where the energy of the centre is looked at."""
-    graph = {"cutoff": exhibit.cutoff, "layers": sight.layers, "attention": sight.coupling == "attention"}
-    if sight.coupling == "products":
-        return True
-    if sight.coupling == "distances":
-        one, other = colours(exhibit.a, exhibit.b, cutoff=exhibit.cutoff, rounds=sight.layers)
-    else:
-        one, other = walk_colours(exhibit.a, exhibit.b, **graph, handed=sight.handed)
-    if sight.odd and _counts(*walk_colours(exhibit.a, exhibit.b, **graph, handed=True)):
-        return True
-    return _counts(one, other) if exhibit.centre is None else bool(one[exhibit.centre] != other[exhibit.centre])
-
-
-def _counts(one, other):
-    """Whether two structures have different numbers of atoms of some colour."""
-    return sorted(one.tolist()) != sorted(other.tolist())
-
-
-def _same_clusters(certificate, bodies):
-    where = "at each atom" if "2 bodies at the centre" not in certificate.shared else "at the centre"
-    return all(certificate.shared.get(f"{k} bodies {where}", False) for k in range(2, bodies + 1))
-
-
-def _same_fields(exhibit, sight):
-    """Rule 4, at the centre, or for all atoms one by one."""
-    atoms = range(len(exhibit.a)) if exhibit.centre is None else [exhibit.centre]
-    fields = [[_field(s, k, exhibit.cutoff, sight.layers) for k in atoms] for s in (exhibit.a, exhibit.b)]
-    alike = {"same"} if sight.handed or sight.odd else {"same", "mirror"}
-    left = fields[1]
-    for field in fields[0]:
-        match = next((k for k, other in enumerate(left) if congruence(field, other).verdict in alike), None)
+def _same_fields(exhibit, centre, layers, alike):
+    """Rule 1, at the centre, or for all atoms one by one."""
+    atoms = range(len(exhibit.a)) if centre is None else [centre]
+    ours, left = ([_field(s, k, exhibit.cutoff, layers) for k in atoms] for s in (exhibit.a, exhibit.b))
+    for field in ours:
+        match = next((k for k, other in enumerate(left) if alike(field, other)), None)
         if match is None:
             return False
         left.pop(match)
     return True
+
+
+def _in_place(one, other):
+    """Whether two structures are atoms of the same species at the same places, in any order."""
+    if sorted(one.numbers) != sorted(other.numbers):
+        return False
+    apart = cdist(one.positions, other.positions) + (one.numbers[:, None] != other.numbers) * 1.0
+    return bool((apart.min(1) < 1e-9).all())
+
+
+def _same_colours(exhibit, sight, centre, handed):
+    """Rules 2 and 3."""
+    if sight.coupling == "distances":
+        one, other = colours(exhibit.a, exhibit.b, cutoff=exhibit.cutoff, rounds=sight.layers)
+    else:
+        one, other = walk_colours(exhibit.a, exhibit.b, cutoff=exhibit.cutoff, layers=sight.layers, handed=handed)
+    return sorted(one.tolist()) == sorted(other.tolist()) if centre is None else bool(one[centre] == other[centre])
+
+
+def _same_clusters(certificate, bodies, centre, handed):
+    """Rule 4, as far as clusters were compared: those of five with their hand were not."""
+    where, signs = "at each atom" if centre is None else "at the centre", "signed " if handed else ""
+    names = [f"{signs if k == 4 else ''}{k} bodies {where}" for k in range(2, bodies + 1)]
+    return not (handed and bodies > 4) and all(certificate.shared.get(name, False) for name in names)
 
 
 def _field(structure, atom, cutoff, layers):
@@ -228,9 +239,7 @@ def _field(structure, atom, cutoff, layers):
 
 
 def _same_moments(exhibit, sight):
-    """Rule 7: at a centre, in one layer, or in any number where its neighbours have no other neighbour."""
-    if exhibit.centre is None:
-        return False
+    """Rule 5."""
     graphs = [neighbor_graph(s, exhibit.cutoff) for s in (exhibit.a, exhibit.b)]
     star = all(((g.receivers == exhibit.centre) | (g.senders == exhibit.centre)).all() for g in graphs)
     if sight.layers > 1 and not star:

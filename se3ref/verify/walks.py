@@ -5,10 +5,8 @@ with theirs.  So a tensor at i is a sum over walks  i <- j <- k <- ...  of at mo
 of a coupling of the directions of the steps, with weights that depend on their lengths and on scalars at the atoms.
 Its scalars are therefore a function of the multiset of walks that end at i, each known by its shape, that is by the
 inner products of its steps (and, where handedness counts, by the signs of their triple products), and by what is
-already known of its atoms.  What two walks to the same atom say is added, never multiplied.
-
-Attention compares, before it adds: the weight of the edge from j to i depends on Y(r_ij) with what i has.  So an edge
-learns the shapes of the walks that end at i, each with r_ij at its end.
+already known of its atoms.  What two walks to the same atom say is added, never multiplied: gates are made of scalars.
+A norm of tensors would multiply them.
 """
 
 from itertools import combinations
@@ -20,56 +18,44 @@ from se3ref.systems import neighbor_graph
 TOLERANCE = 1e-6                # angstrom^2 for products of two steps; signs count from here on, in angstrom^3
 
 
-def walk_colours(*structures, cutoff, layers, attention=False, handed=False):
+def walk_colours(*structures, cutoff, layers, handed=False):
     """Colours of the atoms after so many layers: a list of (n,) int arrays, equal numbers meaning equal colours.
 
-    attention: edges have colours too, as above.  handed: the signs of triple products count.
+    handed: the signs of triple products count.
     Equal colours cannot be told apart by any network of so many layers that couples directions along edges only,
     with nonlinear functions of scalars at each atom: the analogue of `colours`, which passes distances only.
+    An atom with g neighbours ends g^layers walks: for molecules, and few layers.
     """
+    if not structures or layers < 0:
+        raise ValueError(f"walks need structures and 0 or more layers; got {len(structures)} and {layers}")
     graphs = [neighbor_graph(s, cutoff) for s in structures]
     atoms = [g.numbers for g in graphs]
-    edges = [np.zeros(g.n_edges, int) for g in graphs]
     for layer in range(layers):
         walks = [_walks(g, layer + 1) for g in graphs]
-        seen = _coloured(graphs, walks, atoms, edges, handed)
-        if attention:
-            ahead = [[_with_edges_of_the_end(w, g) for w in each] for each, g in zip(walks, graphs, strict=True)]
-            found = _coloured(graphs, ahead, atoms, edges, handed)
-            edges = _refined(edges, found, [[w[:, 0] for w in each] for each in ahead])
         ends = [[g.receivers[w[:, 0]] for w in each] for each, g in zip(walks, graphs, strict=True)]
-        atoms = _refined(atoms, seen, ends)
+        atoms = _refined(atoms, _coloured(graphs, walks, atoms, handed), ends)
     return atoms
 
 
 def _walks(graph, steps):
     """The walks of 1 to `steps` steps as arrays of edges (walks, length), the last step, into the end, first."""
+    first = np.searchsorted(graph.receivers, np.arange(graph.n_atoms + 1))               # edges come by receiver
     walks = [np.arange(graph.n_edges)[:, None]]
     for _ in range(steps - 1):
-        walks.append(_extended(walks[-1], graph.senders[walks[-1][:, -1]], graph))
+        at = graph.senders[walks[-1][:, -1]]                   # where the walks begin so far: every edge that enters
+        count = first[at + 1] - first[at]
+        edge = np.repeat(first[at], count) + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        walks.append(np.concatenate([np.repeat(walks[-1], count, axis=0), edge[:, None]], axis=1))
     return walks
 
 
-def _extended(walks, at, graph):
-    """Every walk with every edge that enters the atom `at` (walks,)."""
-    pair = graph.receivers[None] == at[:, None]                                          # (walks, edges)
-    k, edge = pair.nonzero()
-    return np.concatenate([walks[k], edge[:, None]], axis=1)
-
-
-def _with_edges_of_the_end(walks, graph):
-    """Every walk with every edge that enters its end, put first."""
-    both = _extended(walks, graph.receivers[walks[:, 0]], graph)
-    return np.roll(both, 1, axis=1)
-
-
-def _coloured(graphs, walks, atoms, edges, handed):
-    """For every length of walk, the colours of its walks in each structure: by shape, atoms and edges."""
+def _coloured(graphs, walks, atoms, handed):
+    """For every length of walk, the colours of its walks in each structure: by shape and atoms."""
     found = []
     for each in zip(*walks, strict=True):                      # walks of one length, of each structure
         shapes = _labels([_shape(g.vec[w], handed) for g, w in zip(graphs, each, strict=True)])
-        rows = [np.concatenate([shape, c[g.receivers[w]], c[g.senders[w[:, -1:]]], k[w]], axis=1)
-                for g, w, c, k, shape in zip(graphs, each, atoms, edges, shapes, strict=True)]
+        rows = [np.concatenate([shape, c[g.receivers[w]], c[g.senders[w[:, -1:]]]], axis=1)
+                for g, w, c, shape in zip(graphs, each, atoms, shapes, strict=True)]
         found.append(_numbered(rows))
     return list(zip(*found, strict=True))
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from se3ref import models
+from se3ref import models, training
+from se3ref.models import heads
 from se3ref.nn import params as trees
 from se3ref.so3 import Irreps
 from se3ref.systems import Structure, neighbor_graph
@@ -194,3 +195,32 @@ def test_parameters_of_another_model_are_not_written(tmp_path):
 def test_an_unknown_shipped_model_is_named():
     with pytest.raises(ValueError, match="no trained model 'gpt'; there are"):
         models.shipped("gpt")
+
+
+def test_every_head_that_a_model_accepts_works():
+    """Coordinates too, which has an output of any shape, and turns nothing."""
+    s = STRUCTURES["ethanol"]
+    for name in heads.HEADS:
+        model = models.Coordinates((1, 6, 8), CUTOFF, channels=4, layers=1, heads=name)
+        result = models.evaluate(model, model.init(np.random.default_rng(0)), s)
+        assert result.outputs if name != "energy" else np.isfinite(result.energy)
+
+
+def test_one_channel_is_enough_where_it_can_be():
+    """A single channel trains on forces; a layer norm would leave nothing of a single scalar, and says so."""
+    s = STRUCTURES["ethanol"]
+    data = training.Dataset([s], forces=[np.ones((9, 3))])
+    for architecture in (models.MACE, models.NequIP):
+        model = architecture((1, 6, 8), CUTOFF, channels=1, layers=2)
+        loss, slope = training.loss_and_gradient(model, model.init(np.random.default_rng(0)), *data.batch([0], CUTOFF),
+                                                 {"forces": 1.0})
+        assert np.isfinite(loss) and np.abs(trees.flatten(slope)).max() > 0
+    with pytest.raises(ValueError, match="at least 2"):
+        models.SE3Transformer((1, 6, 8), CUTOFF, channels=1, attention_heads=1)
+
+
+@pytest.mark.parametrize("irreps", ["", "0x0e+4x1o", "4x1o"])
+@pytest.mark.parametrize("architecture", [models.NequIP, models.MACE, models.SE3Transformer])
+def test_features_without_scalars_are_refused(architecture, irreps):
+    with pytest.raises(ValueError, match="start from scalars"):
+        architecture((1, 6, 8), CUTOFF, irreps=irreps)

@@ -88,3 +88,11 @@ S = Structure([8, 1], [[0, 0, 0], [0, 0, 1.0]])
 def test_bad_data_are_named(structures, targets, message):
     with pytest.raises(ValueError, match=message):
         Dataset(structures, **targets)
+
+
+def test_molecules_of_different_composition_are_data_too():
+    molecules = datasets.load("chiral_methanes")[:6]
+    data = Dataset.from_frames(molecules, ("energy", "dipole"))
+    assert len(data) == 6 and data.targets["energy"][5] == molecules.energies[5]
+    with pytest.raises(ValueError, match=r"no \['forces'\]"):
+        Dataset.from_frames(molecules)

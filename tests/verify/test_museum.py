@@ -194,7 +194,7 @@ def test_any_three_axes_will_do(seed):
 
 @pytest.mark.parametrize("left", [1, 2, 3, 4])
 def test_the_nearer_end_is_heard_of_one_round_later_for_each_carbon(left):
-    exhibit = exhibits.swapped_ends(left, 5)
+    exhibit = exhibits.swapped_ends(left)
     assert exhibit.certificate.rounds == exhibit.rounds == left + 1
 
 

@@ -10,9 +10,9 @@ import pytest
 from se3ref import models, verify
 from se3ref.__main__ import main
 from se3ref.models import Sight
-from se3ref.so3 import random_rotation
+from se3ref.so3 import random_rotation, reflection
 from se3ref.systems import Structure
-from se3ref.verify import exhibits, resolving
+from se3ref.verify import Exhibit, exhibits, resolving
 from se3ref.verify.resolving import measured, predicted
 from se3ref.verify.walks import walk_colours
 
@@ -81,12 +81,62 @@ def test_sight_of_every_model():
     sights = {name: model.sight for name, model in resolving.contenders([1], 3.0).items()}
     assert sights["SchNet"] == Sight(2, "distances", 0, 3)
     assert sights["PaiNN"] == Sight(3, "products", 1, 3)
-    assert sights["SE(3)-Transformer"] == Sight(2, "attention", 2, 3)
+    assert sights["SE(3)-Transformer, 4 layers"] == Sight(2, "products", 2, 4)
     assert sights["MACE"] == Sight(4, "products", 2, 2)
     assert sights["MACE, 1 layer, correlation 1"] == Sight(2, "walks", 2, 1)
     assert sights["NequIP, SO(3)"] == Sight(2, "walks", 2, 3, handed=True)
     assert sights["NequIP, odd output"].odd and sights["Coordinates"].frame
     assert not models.NequIP([1], 3.0, group="SO(3)", layers=2).sight.handed
+
+
+@pytest.mark.parametrize("model", [models.NequIP([9, 16], 3.5, lmax=0), models.NequIP([9, 16], 3.5, irreps="8x0e"),
+                                   models.MACE([9, 16], 3.5, lmax=0, channels=8)])
+def test_without_directions_there_are_only_distances(model):
+    assert model.sight.coupling == "distances"
+    assert not predicted(model, exhibits.antiprisms()) and measured(model, exhibits.antiprisms())[0] < 1e-12
+
+
+def test_with_vectors_alone_a_product_sees_three_bodies_at_most():
+    exhibit = exhibits.three_body()
+    model = models.MACE([9, 16], exhibit.cutoff, lmax=1, layers=1, channels=8)
+    assert model.sight.bodies == 3 and not predicted(model, exhibit) and measured(model, exhibit)[0] < 1e-12
+
+
+def test_the_pseudoscalar_of_far_atoms_counts_but_not_the_energy_of_the_centre():
+    """CHFClBr and its mirror image, read at an oxygen that stands alone; and at the places of a foil."""
+    s = exhibits.halogens().a
+    a = Structure([*s.numbers, 8], [*s.positions, [0, 0, 6.0]])
+    far = Exhibit("far", a, a.rotated(reflection([1, 0, 0])), 5, 2.3, "mirror", "", "")
+    species = [1, 6, 8, 9, 17, 35]
+    odd = models.NequIP(species, 2.3, irreps="8x0e+8x0o+8x1o+8x1e", heads=("energy", "pseudoscalar"))
+    assert measured(odd, far)[0] > 1e-9 and predicted(odd, far)
+    foil = models.Coordinates(species, 2.3, channels=8)
+    assert measured(foil, far)[0] == 0 and not predicted(foil, far)
+
+
+def test_the_centre_stays_the_centre():
+    """A chain, read at its near and at its far end: one structure, and two answers."""
+    places = np.array([[0, 0, 0], [1.2, 0, 0], [3.0, 0, 0]])
+    ends = Exhibit("ends", Structure([6] * 3, places), Structure([6] * 3, places[::-1]), 0, 1.5, "same", "", "")
+    model = models.SchNet([6], 1.5, channels=8)
+    assert measured(model, ends)[0] > 1e-3 and predicted(model, ends)
+
+
+def test_handed_products_of_one_layer_see_a_mirror():
+    exhibit = exhibits.halogens()
+    model = models.MACE([1, 6, 9, 17, 35], exhibit.cutoff, channels=4, layers=1, correlation=4, lmax=3, group="SO(3)")
+    assert measured(model, exhibit)[0] > 1e-9 and predicted(model, exhibit)
+
+
+def test_an_exception_that_the_docstring_names():
+    """EGNN takes a square for a rhombus with the same edges: told apart by prediction, not by the model."""
+    angle = np.radians(70)
+    shapes = [np.array([[0, 0, 0], [1, 0, 0], [1 + np.cos(t), np.sin(t), 0], [np.cos(t), np.sin(t), 0]])
+              for t in (np.pi / 2, angle)]
+    a, b = (Structure([6] * 4, 1.4 * shape) for shape in shapes)
+    pair = Exhibit("rhombus", a, b, None, 1.5, "different", "", "")
+    model = models.EGNN([6], 1.5, channels=8)
+    assert measured(model, pair)[0] < 1e-12 and predicted(model, pair)
 
 
 def test_fewer_layers_than_a_triple_product_needs_see_no_hand():
@@ -117,11 +167,10 @@ def cluster(seed=0, n=5):
     return Structure(rng.choice([1, 6], n), 1.2 * rng.standard_normal((n, 3)))
 
 
-@pytest.mark.parametrize("attention", [False, True])
-def test_colours_stay_with_their_atoms_under_turns_and_renumbering(attention):
+def test_colours_stay_with_their_atoms_under_turns_and_renumbering():
     s, R, order = cluster(), -random_rotation(np.random.default_rng(1)), np.array([3, 0, 4, 1, 2])
     other = Structure(s.numbers[order], s.positions[order]).rotated(R)
-    one, two = walk_colours(s, other, cutoff=3.0, layers=2, attention=attention)
+    one, two = walk_colours(s, other, cutoff=3.0, layers=2)
     assert np.array_equal(one[order], two) and len(set(one)) == len(s)
 
 
@@ -145,14 +194,11 @@ def test_signs_of_triple_products_tell_hands_apart_from_three_steps_on():
         assert (sorted(one) != sorted(two)) == differ
 
 
-def test_attention_looks_one_step_further():
-    """N of NH3, flat and with right angles: after two rounds its edges have been weighed against one another, while
-    a walk of two steps to N and back from an H knows one direction."""
-    legs = {"right": [[1, 0, 0], [0, 1, 0], [0, 0, 1.0]], "flat": [[1, 0, 0], [-0.6, 0.8, 0], [-0.6, -0.8, 0]]}
-    a, b = (Structure([7, 1, 1, 1], np.vstack([np.zeros(3), each])) for each in legs.values())
-    for attention, layers, differ in ((False, 2, False), (True, 1, False), (True, 2, True), (False, 3, True)):
-        one, two = walk_colours(a, b, cutoff=1.2, layers=layers, attention=attention)
-        assert (one[0] != two[0]) == differ
+def test_no_structures_or_layers_below_zero_are_refused():
+    with pytest.raises(ValueError, match="walks need structures"):
+        walk_colours(cutoff=3.0, layers=1)
+    with pytest.raises(ValueError, match="0 or more layers"):
+        walk_colours(cluster(), cutoff=3.0, layers=-1)
 
 
 # --- the command ----------------------------------------------------------------------------------------------
@@ -170,6 +216,18 @@ def test_the_command_prints_the_table_and_draws_it(tmp_path, table, monkeypatch,
 def test_the_command_line_helps():
     run = subprocess.run([sys.executable, "-m", "se3ref", "--help"], capture_output=True, text=True)
     assert run.returncode == 0 and "resolving-power" in run.stdout
+
+
+def test_a_figure_without_a_folder_is_refused_before_the_work(tmp_path):
+    with pytest.raises(SystemExit, match="no folder"):
+        main(["resolving-power", "--figure", str(tmp_path / "nowhere" / "x.png")])
+
+
+def test_what_is_not_there_is_refused(table):
+    with pytest.raises(KeyError, match="there is no trial"):
+        table["SchNet", "nothing"]
+    with pytest.raises(ValueError, match="at least one Exhibit"):
+        verify.resolving_power([])
 
 
 def test_a_trial_against_theory_is_marked(table):
