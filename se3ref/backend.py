@@ -10,8 +10,10 @@ the device, tables that live on both, and functions that complex numbers do not 
 """
 
 import dataclasses
+import math
 
 import numpy as np
+from scipy import special
 
 
 def to_device(tree):
@@ -83,6 +85,17 @@ def lift(f, df):
             return f(x)
         return f(x.real) + 1j * (df(x.real) * x.imag)
     return lifted
+
+
+def _erfc(x):
+    if type(x) is np.ndarray:
+        return special.erfc(x)
+    from cupyx.scipy.special import erfc
+    return erfc(x)
+
+
+erfc = lift(_erfc, lambda x: (-2 / math.sqrt(math.pi)) * np.exp(-x * x))
+erfc.__doc__ = "The complementary error function; its derivative is -2/sqrt(pi) exp(-x^2)."
 
 
 def lift_linear(f):

@@ -99,7 +99,7 @@ CERTIFICATE_BUGS = [
         of(C, "what_is_exhibited_does_what_it_says") + ORACLE, NOISY),
     ("a permutation read backwards", permutation_backwards, COPY + ORACLE, SIGNS),
     ("the best start only", lambda: starts_changed(lambda images: images[:1]),
-        ORACLE + NOISY, of(C, "what_is_exhibited_does_what_it_says")),
+        ORACLE, of(C, "what_is_exhibited_does_what_it_says") + NOISY),
     ("the worst start only", lambda: starts_changed(lambda images: images[-1:]), COPY, EDGES),
     ("nearest by the largest product", nearest_is_the_largest_product,
         of(C, "nearest_is_nearest_of_its_species"), NOISY),
