@@ -1,6 +1,7 @@
-"""Electrostatics of charges: plain sums of isolated systems, and Ewald's sum of those that repeat."""
+"""Electrostatics of charges: plain sums, Ewald's sum, and its waves on a mesh."""
 
 from se3ref.electrostatics.ewald import ewald_sum, madelung
 from se3ref.electrostatics.pairs import COULOMB, Electrostatics
+from se3ref.electrostatics.pme import pme_sum
 
-__all__ = ["COULOMB", "Electrostatics", "ewald_sum", "madelung"]
+__all__ = ["COULOMB", "Electrostatics", "ewald_sum", "madelung", "pme_sum"]

@@ -1,0 +1,143 @@
+"""Particle-mesh Ewald: the answers of Ewald's sum within its promise, exact derivatives, splines and their aliases."""
+
+import numpy as np
+import pytest
+
+from se3ref import electrostatics as es
+from se3ref.electrostatics import pme, splines
+from tests.electrostatics.test_ewald import ions
+
+H = 1e-30
+
+
+# --- splines --------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("order", pme.ORDERS)
+def test_splines_by_divided_differences(order):
+    """M_p(u) = 1/(p-1)! sum_k (-1)^k binom(p,k) (u-k)_+^(p-1): Essmann, eq. (3.7).  A sum of alternating terms of size
+    p^(p-1), which rounds by so many eps."""
+    t = np.linspace(0, 1, 11)[:-1]
+    weights, slopes = splines.weights(t, order)
+    for touched in range(order):                               # the point order-1-touched steps below
+        u = t + order - 1 - touched
+        terms = [(-1.0) ** k * _binomial(order, k) * np.where(u > k, (u - k) ** (order - 1), 0) for k in range(order)]
+        direct = np.sum(terms, axis=0) / np.prod(np.arange(1.0, order))
+        assert np.abs(weights[:, touched] - direct).max() <= 1e-16 * order**order
+    moved, _ = splines.weights(t + 1j * H, order)
+    assert np.abs(moved.imag / H - slopes).max() <= 1e-15
+    assert np.abs(weights.sum(1) - 1).max() <= 1e-15 and np.abs(slopes.sum(1)).max() <= 1e-15
+
+
+def _binomial(n, k):
+    return np.prod(np.arange(n - k + 1, n + 1)) / np.prod(np.arange(1, k + 1))
+
+
+@pytest.mark.parametrize("order", pme.ORDERS)
+def test_waves_are_what_their_aliases_say(order):
+    """b(n) sum_l M_p(u - l) exp(2 pi i n l/K) = sum_s a_s exp(2 pi i (n + sK) u/K), for many s, at any u."""
+    K, u, n = 15, np.array([0.3, 4.8, 9.01]), np.array([0.0, 1.0, 5.0])
+    w, _ = splines.weights(u - np.floor(u), order)
+    points = np.floor(u)[:, None] - order + 1 + np.arange(order)
+    a, waves = splines.aliases(n, K, order, most=200)
+    for j in range(3):
+        mesh = (w * np.exp(2j * np.pi * n[j] * points / K)).sum(1)
+        exact = (a[j] * np.exp(2j * np.pi * waves[j] * u[:, None] / K)).sum(1)
+        b = exact[0] / mesh[0]                                 # one number for all places, and of the size it says
+        assert abs(b) ** 2 == pytest.approx(splines.damping(n[j:j + 1], K, order)[0], rel=1e-6)
+        assert np.abs(mesh * b - exact).max() <= 1e-6          # 200 aliases on each side leave 200^(1-order)
+
+
+# --- the sum --------------------------------------------------------------------------------------------------
+
+SYSTEMS = [(12, 6.0, 0.0, False), (30, 7.0, 0.6, True), (120, 11.0, 0.3, False)]
+
+
+def error(found, exact):
+    return np.sqrt(((found.forces - exact.forces) ** 2).mean() / (exact.forces**2).mean())
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("accuracy", [1e-3, 1e-5, 1e-8])
+def test_promises_are_kept_and_not_by_waste(system, accuracy):
+    """Beside Ewald's sum: the error of the forces is at most the promise, and no less than a twentieth of it."""
+    positions, charges, cell = ions(*system)
+    exact = es.ewald_sum(positions, charges, cell, accuracy=1e-12)
+    found = es.pme_sum(positions, charges, cell, accuracy=accuracy)
+    assert 0.05 <= error(found, exact) / accuracy <= 1
+    assert found.energy == pytest.approx(exact.energy, rel=10 * accuracy)
+    assert np.abs(found.stress - exact.stress).max() <= 10 * accuracy * np.abs(exact.stress).max()
+    assert np.abs(found.potential - exact.potential).max() <= 10 * accuracy * np.abs(exact.potential).max()
+
+
+@pytest.mark.parametrize("order", pme.ORDERS)
+def test_every_order_serves(order):
+    positions, charges, cell = ions(30, 7.0, 0.3, True)
+    exact = es.ewald_sum(positions, charges, cell, accuracy=1e-10)
+    assert error(es.pme_sum(positions, charges, cell, accuracy=1e-5, order=order), exact) <= 1e-5
+
+
+@pytest.mark.parametrize("order", pme.ORDERS)
+@pytest.mark.parametrize("h", [0.5, 0.9])
+def test_errors_are_known_before(order, h):
+    """Equation (4) beside what is measured, pairs and waves of Ewald's sum being far below it: within a quarter."""
+    positions, charges, cell = ions(200, 13.0, 0.3, True)
+    alpha, mesh = 0.7, pme._mesh(cell, h, order)
+    edges = pme.neighbor_list(positions, cell, pme.EVERYWHERE, 6.0 / alpha)
+    dr = pme.mesh_sum(pme.MeshPlan(alpha, 6.0 / alpha, edges, order, mesh), positions, charges, cell)[1]
+    exact = es.ewald_sum(positions, charges, cell, accuracy=1e-12, coulomb=1.0).forces
+    measured = np.sqrt(((dr + exact) ** 2).sum(1).mean())
+    said = pme.mesh_error(cell, mesh, order, alpha, (charges**2).sum(), (charges**4).sum(), len(charges))
+    assert measured == pytest.approx(said, rel=0.25)
+
+
+def test_P45_forces_potential_and_stress_are_exact_derivatives():
+    """At a fixed mesh, by the complex step, at 1e-12 of the sums' size; E = 1/2 sum q phi."""
+    r, q, h = ions(12, 6.0, 0.4, True)
+    plan = pme.plan_for(r, q, h, 1e-4)
+    phi, dr, strain = pme.mesh_sum(plan, r, q, h)
+    rng = np.random.default_rng(0)
+    v, u, e = rng.standard_normal(r.shape), rng.standard_normal(q.shape), rng.standard_normal((3, 3))
+
+    def slope(r, q, h):
+        return (0.5 * (q @ pme.mesh_sum(plan, r, q, h)[0])).imag / H
+    size = 1e-12 * (np.abs(phi).sum() + np.abs(dr).sum() + np.abs(strain).sum())
+    assert abs(slope(r + 1j * H * v, q + 0j, h + 0j) - (dr * v).sum()) <= size
+    assert abs(slope(r + 0j, q + 1j * H * u, h + 0j) - phi @ u) <= size
+    assert abs(slope(r + 1j * H * r @ e.T, q + 0j, h + 1j * H * h @ e.T) - (strain * e).sum()) <= size
+
+
+def test_P48_momentum_is_kept_to_the_error_only():
+    """A mesh has an origin: the net force is no rounding, but of the size of the error, and falls with it."""
+    positions, charges, cell = ions(60, 9.0, 0.0)
+    net = [np.abs(es.pme_sum(positions, charges, cell, accuracy=a).forces.sum(0)).max() for a in (1e-3, 1e-6)]
+    assert 1e-10 < net[1] < net[0] / 100
+
+
+def test_where_the_cell_is_cut_does_not_matter_beyond_the_error():
+    positions, charges, cell = ions(20, 6.0, 0.5, True)
+    here = es.pme_sum(positions, charges, cell, accuracy=1e-6)
+    for moved in (positions + [0.3, -40.0, 7.0], positions + np.arange(60).reshape(20, 3) % 5 @ cell):
+        assert error(es.pme_sum(moved, charges, cell, accuracy=1e-6), here) <= 2e-6
+
+
+def test_a_hair_below_the_cell_is_in_the_cell():
+    positions, charges = np.array([[-1e-17, 0, 0], [2.0, 0.3, 0]]), [1.0, -1.0]
+    here, there = (es.pme_sum(positions + shift, charges, 6 * np.eye(3)).forces for shift in (0, 1e-17))
+    assert np.abs(here - there).max() <= 1e-12 * np.abs(here).max()
+
+
+# --- refusals -------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("named, message", [
+    ({"cell": None}, "a mesh needs a cell"), ({"accuracy": 1e-12}, "accuracy"), ({"order": 3}, "order 4 to 8"),
+    ({"cell": np.zeros((3, 3))}, "cell"), ({"charges": [1.0]}, "charges must be 2"),
+])
+def test_bad_input_is_refused(named, message):
+    arguments = {"positions": [[0, 0, 0], [2.0, 0, 0]], "charges": [1.0, -1.0], "cell": 5 * np.eye(3), **named}
+    with pytest.raises(ValueError, match=message):
+        es.pme_sum(**arguments)
+
+
+def test_without_charges_there_is_nothing():
+    found = es.pme_sum(np.eye(3), np.zeros(3), 5 * np.eye(3))
+    assert found.energy == 0 and not found.forces.any()
