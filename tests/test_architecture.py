@@ -26,7 +26,7 @@ FILES = {
     "systems": ["structure", "neighbors", "graph", "datasets"],
     "nn": ["params", "ops", "radial", "linear", "gate", "convolution", "rotated", "attention", "couplings",
            "contraction"],
-    "electrostatics": ["pairs", "ewald", "splines", "pme", "equilibration"],
+    "electrostatics": ["pairs", "ewald", "splines", "mesh_errors", "pme", "equilibration"],
     "models": ["heads", "model", "schnet", "coordinates", "egnn", "painn", "tensors", "nequip", "mace",
                "se3_transformer", "files"],
     "training": ["loss", "optimizer", "dataset", "units", "run", "loop"],

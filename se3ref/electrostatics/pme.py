@@ -12,20 +12,8 @@ so that |S_k|^2 = |b_k|^2 |F(Q)|^2, F the discrete Fourier transform and Q the c
 
 Potentials and their gradients read Phi with the same splines and their slopes: they are exact derivatives of (3).
 
-**The error.**  What the mesh takes a wave for has aliases a_s, k_s = k + 2 pi sum_d s_d K_d b_d, s in Z^3, each a
-product over directions (`splines.aliases`).  Put into E and differentiated, the force on j is off by
-
-    -q_j sum_l q_l sum_k w_k Re i ( sum_{s,t} a_s a_t k_s exp(i k_s.r_j - i k_t.r_l) - k exp(i k.(r_j - r_l)) )
-
-Over random places different exponentials average out, and their squares add up.  For l != j and for l = j:
-
-    <dF^2> = (sum q^2)^2/N X + (sum q^4)/N Y
-    X = sum_k w_k^2 ( sum_s a_s^2 k_s^2 sum_t a_t^2 + k^2 (1 - 2 a_0^2) )                                          (4)
-    Y = sum_d 2 |D_d|^2,   D_d = sum_k w_k sum_s a_(s+d) a_s k_(s+d)       a particle's force on itself, by the mesh
-
-where D_d keeps the nearest aliases, one step along each of the three directions.  (4) is known before any particle.
-Source: Essmann et al., J. Chem. Phys. 103 (1995) 8577; for errors of this kind, Ballenegger, Cerda, Holm, J. Chem.
-Theory Comput. 8 (2012) 936.
+Which mesh keeps the error below what is asked for is known before any particle: `mesh_errors`.
+Source: Essmann et al., J. Chem. Phys. 103 (1995) 8577.
 """
 
 import functools
@@ -49,6 +37,7 @@ from se3ref.electrostatics.ewald import (
     volume,
     wave_weights,
 )
+from se3ref.electrostatics.mesh_errors import error_parts, mesh_error, outer, waves
 from se3ref.electrostatics.pairs import COULOMB, checked, pair_sum
 from se3ref.systems.neighbors import neighbor_list
 
@@ -123,7 +112,7 @@ def _mesh(cell, h, order):
 
 
 def _spacing(alpha, order, error, q2, q4, N, V):
-    """The h of a cubic mesh with the error (4), from the table of its two parts in powers of alpha."""
+    """The h of a cubic mesh with the error of `mesh_errors`, from the table of its two parts in powers of alpha."""
     x, y = _table(order)
     errors = np.log(np.sqrt(q2**2 / N * alpha / V * x + q4 / N * alpha**4 * y))
     steps = np.log(STEPS)
@@ -137,77 +126,9 @@ def _table(order):
     found = []
     for step in STEPS:
         K = max(12, 2 * math.ceil(3 / step)) + order % 2
-        X, Y = _error_parts(K * step * np.eye(3), (K, K, K), order, 1.0)
+        X, Y = error_parts(K * step * np.eye(3), (K, K, K), order, 1.0)
         found.append((X * (K * step) ** 3, Y))
     return np.array(found).T
-
-
-def mesh_error(cell, mesh, order, alpha, q2, q4, N):
-    """The root-mean-square error (4) of the forces by this mesh, e^2/angstrom^2."""
-    X, Y = _error_parts(cell, mesh, order, alpha)
-    return math.sqrt(q2**2 / N * X + q4 / N * Y)
-
-
-def _error_parts(cell, mesh, order, alpha):
-    """X and Y of (4).
-
-    All sums over aliases are products of sums over one direction, of a^2, a^2 m, a^2 m^2 with m = n + sK (and of
-    a_(s+1) a_s, a_(s+1) a_s m); k_s^2 = sum_de G_de m_d m_e with the metric G of 2 pi b_d.
-    """
-    B = 2 * math.pi * np.linalg.inv(cell)
-    G = B.T @ B
-    n = _waves(mesh)
-    a, m = zip(*(splines.aliases(n[d], mesh[d], order) for d in range(3)), strict=True)
-    k2 = _metric(G, n)
-    w, _ = wave_weights(k2, 1 / math.sqrt(np.linalg.det(G / (4 * math.pi**2))), alpha)
-    both = np.where(n[2] > 0, 2.0, 1.0)                        # of k and -k one is here
-    X = (both * w * w * _squares(a, m, G, k2)).sum()
-    Y = 0.0
-    for d in range(3):                                         # by k -> -k only the component along d is left
-        next_to = [(a[e][:, 1:] * a[e][:, :-1] * m[e][:, 1:] if e == d else a[e] ** 2).sum(1) for e in range(3)]
-        Y += 2 * G[d, d] * (both * w * _outer(*next_to)).sum() ** 2
-    return float(X), float(Y)
-
-
-def _squares(a, m, G, k2):
-    """The bracket of X in (4): with a_0^2 = 1 - t and the sums over other aliases A = sum' a^2, K = sum' a^2 k_s^2,
-
-        (a_0^2 k^2 + K)(a_0^2 + A) + k^2 (1 - 2 a_0^2)  =  t^2 k^2 + a_0^2 (k^2 A + K) + K A
-
-    where nothing is subtracted.  a_0 = 1 - (sum of the others) in each direction, since all add up to 1.
-    """
-    first, rest = [], []                                       # of a^2, a^2 m, a^2 m^2: s = 0, and the others' sum
-    for x, waves in zip(a, m, strict=True):
-        moments = [x * x * waves**power for power in range(3)]
-        first.append([y[:, y.shape[1] // 2] for y in moments])
-        rest.append([np.delete(y, y.shape[1] // 2, axis=1).sum(1) for y in moments])
-    short = [np.delete(x, x.shape[1] // 2, axis=1).sum(1) for x in a]          # 1 - a_0 of each direction
-    t = _beyond([y * (2 - y) for y in short], [1 - y * (2 - y) for y in short])                # 1 - a_0^2 = t
-    A = _beyond([each[0] for each in rest], [each[0] for each in first])
-    K = sum(G[d, e] * _beyond(*([parts[f][(f == d) + (f == e)] for f in range(3)] for parts in (rest, first)))
-            for d, e in itertools.product(range(3), repeat=2))
-    return t * t * k2 + (1 - t) * (k2 * A + K) + K * A
-
-
-def _beyond(rest, first):
-    """prod (first + rest) - prod first over the three directions, with nothing subtracted."""
-    (r0, r1, r2), (f0, f1, f2) = rest, first
-    return _outer(r0, f1 + r1, f2 + r2) + _outer(f0, r1, f2 + r2) + _outer(f0, f1, r2)
-
-
-def _waves(mesh):
-    """The waves of a real Fourier transform: n1 and n2 of both signs, n3 >= 0."""
-    return [fft.fftfreq(mesh[0], 1 / mesh[0]), fft.fftfreq(mesh[1], 1 / mesh[1]), np.arange(mesh[2] // 2 + 1.0)]
-
-
-def _outer(x, y, z):
-    return x[:, None, None] * y[:, None] * z
-
-
-def _metric(G, n):
-    """k^2 = sum_de G_de n_d n_e of all waves."""
-    return sum(G[d, e] * _outer(*(x ** ((f == d) + (f == e)) for f, x in enumerate(n)))
-               for d, e in itertools.product(range(3), repeat=2))
 
 
 # --- the sum --------------------------------------------------------------------------------------------------
@@ -234,11 +155,11 @@ def mesh_waves(plan, positions, charges, cell):
 
 def _mesh_waves(plan, reciprocal, V):
     """k (K1,K2,K3/2+1,3), w_k |b_k|^2, and the bracket of Ewald's (2) without its 1."""
-    n = _waves(plan.mesh)
+    n = waves(plan.mesh)
     grid = np.stack(np.meshgrid(*n, indexing="ij"), -1)
     k = 2 * math.pi * (grid.reshape(-1, 3) @ reciprocal.T).reshape(grid.shape)
     w, slope = wave_weights((k * k).sum(-1), V, plan.alpha)
-    return k, w * _outer(*(splines.damping(n[d], plan.mesh[d], plan.order) for d in range(3))), slope
+    return k, w * outer(*(splines.damping(n[d], plan.mesh[d], plan.order) for d in range(3))), slope
 
 
 def _potential(Q, w, mesh):

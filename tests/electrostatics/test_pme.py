@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from se3ref import electrostatics as es
-from se3ref.electrostatics import pme, splines
+from se3ref.electrostatics import mesh_errors, pme, splines
 from tests.electrostatics.test_ewald import ions
 
 H = 1e-30
@@ -79,14 +79,14 @@ def test_every_order_serves(order):
 @pytest.mark.parametrize("order", pme.ORDERS)
 @pytest.mark.parametrize("h", [0.5, 0.9])
 def test_errors_are_known_before(order, h):
-    """Equation (4) beside what is measured, pairs and waves of Ewald's sum being far below it: within a quarter."""
+    """The estimate beside what is measured, pairs and waves of Ewald's sum being far below it: within a quarter."""
     positions, charges, cell = ions(200, 13.0, 0.3, True)
     alpha, mesh = 0.7, pme._mesh(cell, h, order)
     edges = pme.neighbor_list(positions, cell, pme.EVERYWHERE, 6.0 / alpha)
     dr = pme.mesh_sum(pme.MeshPlan(alpha, 6.0 / alpha, edges, order, mesh), positions, charges, cell)[1]
     exact = es.ewald_sum(positions, charges, cell, accuracy=1e-12, coulomb=1.0).forces
     measured = np.sqrt(((dr + exact) ** 2).sum(1).mean())
-    said = pme.mesh_error(cell, mesh, order, alpha, (charges**2).sum(), (charges**4).sum(), len(charges))
+    said = mesh_errors.mesh_error(cell, mesh, order, alpha, (charges**2).sum(), (charges**4).sum(), len(charges))
     assert measured == pytest.approx(said, rel=0.25)
 
 
