@@ -24,6 +24,7 @@ from se3ref import backend, so3
 from se3ref.nn import contraction, convolution
 from se3ref.so3 import coupling, degree, harmonics, irreps, rotations, wigner
 from tests.seeded_certificate_bugs import CERTIFICATE_BUGS
+from tests.seeded_lattice_bugs import LATTICE_BUGS
 from tests.seeded_neighbor_bugs import NEIGHBOR_BUGS
 from tests.seeded_network_bugs import NETWORK_BUGS, of
 from tests.seeded_parity_bugs import PARITY_BUGS
@@ -290,7 +291,7 @@ BUGS = [
         of("so3/test_irreps", "cartesian_tensors_turn_as_irreps")),
     Bug("flat features with the channels first", channels_first,
         of("so3/test_irreps", "flat_order_is_e3nns", "P31_flat_features_round_trip"), []),
-    *(Bug(*row) for row in [*NEIGHBOR_BUGS, *NETWORK_BUGS, *PARITY_BUGS, *CERTIFICATE_BUGS]),
+    *(Bug(*row) for row in [*NEIGHBOR_BUGS, *NETWORK_BUGS, *PARITY_BUGS, *CERTIFICATE_BUGS, *LATTICE_BUGS]),
 ]
 
 
