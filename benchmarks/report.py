@@ -94,7 +94,8 @@ def save_figure(results, path, title):
     labels = [f"{r.kernel}, {r.size}\nbeside {r.peer}" for r in results]
     axes.set_yticks(range(len(results)), labels, fontsize=7)
     axes.invert_yaxis()
-    axes.set_xlabel("CPU time, this library / peer   (left of 1 this library is faster; red: target)")
+    axes.margins(y=0.01)
+    axes.set_xlabel("CPU time, this library / peer\n(left of 1 this library is faster; red: target)")
     axes.set_title(title, fontsize=10)
     figure.savefig(path, dpi=150, metadata={"Software": None})
     plt.close(figure)
