@@ -15,7 +15,7 @@ ALLOWED = {"energies": 1e-6, "forces": 1e-5, "dipoles": 1e-5, "charges": 1e-5,
 
 def again(data, k):
     """The labels of geometry k, by the method that `about` names."""
-    molecule = data.structures[k] if isinstance(data, datasets.Molecules) else data.structure(k)
+    molecule = data.structures[k]
     method = data.about["level"].split()[0]
     if method == "GFN2-xTB":
         return gfn2.label(molecule.numbers, molecule.positions)

@@ -105,7 +105,7 @@ def to_accuracy(evaluate, charges, cell, accuracy):
 
 def packed(phi, dr, strain, charges, cell, coulomb):
     """`Electrostatics` of sums with coulomb = 1; E = 1/2 sum q phi."""
-    stress = None if cell is None else coulomb * 0.5 * (strain + strain.T) / volume(cell)
+    stress = None if cell is None else coulomb * strain / volume(cell)
     return Electrostatics(float(0.5 * coulomb * (charges @ phi)), -coulomb * dr, coulomb * phi, stress)
 
 
@@ -191,8 +191,12 @@ def waves(plan, positions, charges, cell):
     for p in parts:
         phi[p], dr[p] = _read(s[p], charges[p], w * S, k, plan.indices)
     power = 0.5 * w * (S[0] * S[0] + S[1] * S[1])
-    strain = (k * (power * slope)[..., None]).reshape(-1, 3).T @ k.reshape(-1, 3)
-    return phi, dr, strain - power.sum() * np.eye(3, like=s)
+    return phi, dr, strain_of_waves(power, k, slope)
+
+
+def strain_of_waves(power, k, slope):
+    """Equation (2), summed over waves k (...,3) of the energies `power`; slope: the bracket without its 1."""
+    return (k * (power * slope)[..., None]).reshape(-1, 3).T @ k.reshape(-1, 3) - power.sum() * np.eye(3, like=power)
 
 
 def _waves_within(plan, reciprocal, V):

@@ -39,7 +39,7 @@ def error_parts(cell, mesh, order, alpha):
     """
     B = 2 * math.pi * np.linalg.inv(cell)
     G = B.T @ B
-    n = waves(mesh)
+    n = wave_numbers(mesh)
     a, m = zip(*(splines.aliases(n[d], mesh[d], order) for d in range(3)), strict=True)
     k2 = _metric(G, n)
     w, _ = wave_weights(k2, 1 / math.sqrt(np.linalg.det(G / (4 * math.pi**2))), alpha)
@@ -78,7 +78,7 @@ def _beyond(rest, first):
     return outer(r0, f1 + r1, f2 + r2) + outer(f0, r1, f2 + r2) + outer(f0, f1, r2)
 
 
-def waves(mesh):
+def wave_numbers(mesh):
     """The waves of a real Fourier transform: n1 and n2 of both signs, n3 >= 0."""
     return [fft.fftfreq(mesh[0], 1 / mesh[0]), fft.fftfreq(mesh[1], 1 / mesh[1]), np.arange(mesh[2] // 2 + 1.0)]
 

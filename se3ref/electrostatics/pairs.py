@@ -50,7 +50,7 @@ def screened(r, a):
 
 def kernel(r, alpha, widths, i, j):
     """g and g' of the table above, for pairs i, j at distances r; alpha 0 is no Ewald, widths None point charges."""
-    g, dg = screened(r, alpha) if alpha else (1 / r, -1 / r**2)
+    g, dg = screened(r, alpha)                                 # 1/r for alpha 0: erfc(0) = 1
     if widths is not None:
         gamma = 1 / np.sqrt(2 * (widths[i] ** 2 + widths[j] ** 2))
         h, dh = screened(r, gamma)

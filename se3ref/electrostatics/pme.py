@@ -33,11 +33,12 @@ from se3ref.electrostatics.ewald import (
     packed,
     pair_reach,
     self_and_background,
+    strain_of_waves,
     to_accuracy,
     volume,
     wave_weights,
 )
-from se3ref.electrostatics.mesh_errors import error_parts, mesh_error, outer, waves
+from se3ref.electrostatics.mesh_errors import error_parts, mesh_error, outer, wave_numbers
 from se3ref.electrostatics.pairs import COULOMB, checked, pair_sum
 from se3ref.systems.neighbors import neighbor_list
 
@@ -148,14 +149,13 @@ def mesh_waves(plan, positions, charges, cell):
     k, w, slope = _mesh_waves(plan, reciprocal, volume(cell))
     Phi, power = _potential(Q, w, plan.mesh)
     phi, gradient = touched.read(Phi)
-    strain = (k * (power * slope)[..., None]).reshape(-1, 3).T @ k.reshape(-1, 3)
     dr = charges[:, None] * ((gradient * np.array(plan.mesh, like=phi)) @ reciprocal.T)
-    return phi, dr, strain - power.sum() * np.eye(3, like=phi)
+    return phi, dr, strain_of_waves(power, k, slope)
 
 
 def _mesh_waves(plan, reciprocal, V):
     """k (K1,K2,K3/2+1,3), w_k |b_k|^2, and the bracket of Ewald's (2) without its 1."""
-    n = waves(plan.mesh)
+    n = wave_numbers(plan.mesh)
     grid = np.stack(np.meshgrid(*n, indexing="ij"), -1)
     k = 2 * math.pi * (grid.reshape(-1, 3) @ reciprocal.T).reshape(grid.shape)
     w, slope = wave_weights((k * k).sum(-1), V, plan.alpha)

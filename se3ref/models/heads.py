@@ -40,7 +40,7 @@ class Atoms:
 
     graph: the `Graph`; one_hot (n,species): 1 where the atom is of that species, so that `one_hot @ table` looks
     rows up and `one_hot.T @ x` sums over the atoms of a species; rows: their indices, species by species;
-    vector: the irrep of a vector, 1o in O(3).
+    group: "O(3)" or "SO(3)", by which features are labelled.
     """
     graph: object
     one_hot: np.ndarray

@@ -28,22 +28,10 @@ from se3ref.so3.harmonics import spherical_harmonics_and_pull
 class NequIP(TensorModel):
     """NequIP: convolutions and gates.  Every field but species and cutoff has a default.
 
-    The fields of `TensorModel`, and basis, hidden: Bessel functions, and hidden sizes of the radial perceptron;
-    neighbors: N above.
+    Its fields are those of `TensorModel`.
     """
     _: dataclasses.KW_ONLY
     channels: int = 32
-    basis: int = 8
-    hidden: tuple = (32, 32)
-    neighbors: float = 12.0
-
-    def init_trunk(self, rng):
-        """Parameters of the embedding and of the layers."""
-        species = len(self.species)
-        params = {"embedding": rng.standard_normal((species, self.features[SCALAR]))}
-        for k, layer in enumerate(self._plan()):
-            params[f"layer{k}"] = self._init_layer(rng, *layer)
-        return params
 
     def _init_layer(self, rng, come, go, terms):
         wanted = gate_channels(go)

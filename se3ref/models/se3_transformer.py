@@ -45,14 +45,10 @@ class SE3Transformer(TensorModel):
     """SE(3)-Transformer: attention.  Every field but species and cutoff has a default.
 
     The fields of `TensorModel`, with equally many channels of every irrep; attention_heads: how many share them, a
-    divisor of their number; basis, hidden: Bessel functions, and hidden sizes of the radial perceptrons;
-    neighbors: N above.
+    divisor of their number.
     """
     _: dataclasses.KW_ONLY
     attention_heads: int = 4
-    basis: int = 8
-    hidden: tuple = (32, 32)
-    neighbors: float = 12.0
 
     coupling = "products"                                      # the layer norm divides by the norms of tensors
 
@@ -67,13 +63,6 @@ class SE3Transformer(TensorModel):
         if set(self.features.values()) != {self.channels}:
             raise ValueError(f"heads share all features alike, so every irrep has channels={self.channels} of them; "
                              f"got irreps={self.irreps!r}")
-
-    def init_trunk(self, rng):
-        """Parameters of the embedding and of the layers."""
-        params = {"embedding": rng.standard_normal((len(self.species), self.features[SCALAR]))}
-        for k, layer in enumerate(self._plan()):
-            params[f"layer{k}"] = self._init_layer(rng, *layer)
-        return params
 
     def _keys(self, come):
         """The paths of the keys: from the scalars of the sender to irreps that the receiver has."""

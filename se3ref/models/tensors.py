@@ -17,6 +17,8 @@ class TensorModel(Model):
     group: "O(3)", where harmonics of degree l have parity (-1)^l, or "SO(3)", where everything is labelled even
     and mirror images may differ.  irreps: the features, by default `channels` of each degree with its natural
     parity; "16x0e+16x0o+16x1o+16x1e" has pseudoscalars and pseudovectors too.
+    basis, hidden: Bessel functions, and hidden sizes of the radial perceptrons.  neighbors: their typical number, N.
+    A subclass gives `_init_layer(rng, come, go, terms)`, for each entry of `_plan`.
     """
     _: dataclasses.KW_ONLY
     lmax: int = 2
@@ -24,6 +26,9 @@ class TensorModel(Model):
     layers: int = 3
     group: str = "O(3)"
     irreps: str | None = None
+    basis: int = 8
+    hidden: tuple = (32, 32)
+    neighbors: float = 12.0
 
     @property
     def coupling(self):
@@ -90,3 +95,10 @@ class TensorModel(Model):
             plan.append((come, go, terms))
             come = go
         return plan
+
+    def init_trunk(self, rng):
+        """Parameters of the embedding and of the layers."""
+        params = {"embedding": rng.standard_normal((len(self.species), self.features[SCALAR]))}
+        for k, layer in enumerate(self._plan()):
+            params[f"layer{k}"] = self._init_layer(rng, *layer)
+        return params

@@ -49,6 +49,11 @@ class Frames:
         """Frame k as a Structure."""
         return Structure(self.numbers, self.positions[k])
 
+    @property
+    def structures(self):
+        """All frames, a list of Structure."""
+        return [self.structure(k) for k in range(len(self))]
+
 
 @dataclass(frozen=True, eq=False)
 class Molecules:

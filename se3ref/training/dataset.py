@@ -45,8 +45,7 @@ class Dataset:
         stored = {name: getattr(frames, column, frames.extra.get(column)) for name, column in columns.items()}
         if missing := [name for name in names if stored.get(name) is None]:
             raise ValueError(f"this set has no {missing}; it has {[n for n, v in stored.items() if v is not None]}")
-        structures = getattr(frames, "structures", None) or [frames.structure(k) for k in range(len(frames))]
-        return cls(structures, **{name: stored[name] for name in names})
+        return cls(frames.structures, **{name: stored[name] for name in names})
 
     @classmethod
     def from_arrays(cls, numbers, positions, cell=None, pbc=False, **targets):

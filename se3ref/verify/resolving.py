@@ -126,14 +126,13 @@ def resolving_power(exhibits=None, progress=False):
     exhibits = museum() if exhibits is None else list(exhibits)
     if not exhibits:
         raise ValueError("resolving_power needs at least one Exhibit; without an argument it takes the museum's")
-    trials = []
+    trials = {}                                                # by model
     for exhibit in tqdm(exhibits, disable=not progress, unit="pair"):
         species = sorted({int(z) for s in (exhibit.a, exhibit.b) for z in s.numbers})
         for name, model in contenders(species, exhibit.cutoff).items():
             gap, rounding = measured(model, exhibit)
-            trials.append(Trial(name, exhibit.name, gap, rounding, predicted(model, exhibit)))
-    trials.sort(key=lambda t: list(contenders([1], 1.0)).index(t.model))
-    return ResolvingPower(tuple(trials))
+            trials.setdefault(name, []).append(Trial(name, exhibit.name, gap, rounding, predicted(model, exhibit)))
+    return ResolvingPower(tuple(trial for own in trials.values() for trial in own))
 
 
 # --- measured -------------------------------------------------------------------------------------------------

@@ -79,7 +79,8 @@ def test_every_order_serves(order):
 @pytest.mark.parametrize("order", pme.ORDERS)
 @pytest.mark.parametrize("h", [0.5, 0.9])
 def test_errors_are_known_before(order, h):
-    """The estimate beside what is measured, pairs and waves of Ewald's sum being far below it: within a quarter."""
+    """The estimate beside what is measured, other errors being far below it: .955 to 1.034 of it for these 200 ions,
+    a mean over 600 components of a random error."""
     positions, charges, cell = ions(200, 13.0, 0.3, True)
     alpha, mesh = 0.7, pme._mesh(cell, h, order)
     edges = pme.neighbor_list(positions, cell, pme.EVERYWHERE, 6.0 / alpha)
@@ -87,7 +88,7 @@ def test_errors_are_known_before(order, h):
     exact = es.ewald_sum(positions, charges, cell, accuracy=1e-12, coulomb=1.0).forces
     measured = np.sqrt(((dr + exact) ** 2).sum(1).mean())
     said = mesh_errors.mesh_error(cell, mesh, order, alpha, (charges**2).sum(), (charges**4).sum(), len(charges))
-    assert measured == pytest.approx(said, rel=0.25)
+    assert measured == pytest.approx(said, rel=0.1)
 
 
 def test_P45_forces_potential_and_stress_are_exact_derivatives():
