@@ -15,8 +15,14 @@ def save(path, model, params, card=None):
     card: a dict that says what a user must know: the data, their level of theory, errors measured, how it was made.
     """
     check_like(params, model.init(np.random.default_rng(0)))
-    fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
-    write(path, params, {"architecture": type(model).__name__, "fields": fields, "card": card or {}})
+    write(path, params, {**_described(model), "card": card or {}})
+
+
+def _described(model):
+    """Architecture and fields; a field that is a model itself, likewise."""
+    fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
+    return {"architecture": type(model).__name__,
+            "fields": {name: _described(x) if isinstance(x, Model) else x for name, x in fields.items()}}
 
 
 def load(path):
@@ -25,21 +31,28 @@ def load(path):
     ValueError for a file that is damaged, foreign, or of an architecture that this version does not know.
     """
     params, about = read(path)
-    known = _architectures(Model)
-    if not isinstance(about.get("architecture"), str) or about["architecture"] not in known:
-        raise ValueError(f"{path} holds the architecture {about.get('architecture')!r}; known are {sorted(known)}")
-    try:
-        model, card = known[about["architecture"]](**about["fields"]), about["card"]
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"{path} does not fit the architecture {about['architecture']}: {error}") from None
+    model = _built(path, about)
+    if "card" not in about:
+        raise ValueError(f"{path} holds no model card")
     check_like(params, model.init(np.random.default_rng(0)), str(path))
-    return model, params, card
+    return model, params, about["card"]
+
+
+def _built(path, about):
+    """The model that `_described` described."""
+    known, name = _architectures(Model), about.get("architecture")
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"{path} holds the architecture {name!r}; known are {sorted(known)}")
+    try:
+        return known[name](**{key: _built(path, x) if isinstance(x, dict) else x for key, x in about["fields"].items()})
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} does not fit the architecture {name}: {error}") from None
 
 
 def _architectures(cls):
-    """{name: class} of all models below one that have a trunk, and so are whole."""
+    """{name: class} of all models below one that are whole: they have a trunk, or a way forward of their own."""
     below = {name: each for sub in cls.__subclasses__() for name, each in _architectures(sub).items()}
-    return {cls.__name__: cls, **below} if hasattr(cls, "trunk") else below
+    return {cls.__name__: cls, **below} if hasattr(cls, "trunk") or cls.forward is not Model.forward else below
 
 
 def shipped(name):

@@ -4,6 +4,7 @@ A head takes features {Irrep: (n,2l+1,c)} and returns a dict of outputs and pull
 dgeometry.  It reads irreps that turn as its output does, so that it needs no law of its own:
 
     energies       (n,)     e_i = scale_z mlp(h_i) + shift_z, eV
+    electronegativities (n,)  the same in V, for charges that equilibrate (`Hybrid`); the head "electronegativity"
     charges        (n,)     q_i = mlp(h_i) + (Q - sum_j mlp(h_j)) / n: they add up to the total charge Q, e
     dipole         (s,3)    mu = sum_i q_i r_i + sum_i mu_i, atomic dipoles mu_i linear in the vectors, e*angstrom
     polarizability (s,3,3)  symmetric, a sum over atoms: the trace from 0e, the traceless part from 2e
@@ -69,16 +70,18 @@ def _component(W, h):
     return (h @ W)[:, :, 0], pull
 
 
-def energy(params, features, atoms):
-    """Energies of atoms (n,), with a learned scale and shift for each species."""
-    x, pull_x = _perceptron(params["mlp"], features)
-    scale = atoms.one_hot @ params["scale"]
+def scaled(name):
+    """The head for a number of each atom (n,), with a learned scale and shift for each species."""
+    def head(params, features, atoms):
+        x, pull_x = _perceptron(params["mlp"], features)
+        scale = atoms.one_hot @ params["scale"]
 
-    def pull(cotangents):
-        de = cotangents["energies"]
-        dmlp, dfeatures = pull_x(de * scale)
-        return {"mlp": dmlp, "scale": atoms.one_hot.T @ (de * x), "shift": atoms.one_hot.T @ de}, dfeatures, {}
-    return {"energies": scale * x + atoms.one_hot @ params["shift"]}, pull
+        def pull(cotangents):
+            d = cotangents[name]
+            dmlp, dfeatures = pull_x(d * scale)
+            return {"mlp": dmlp, "scale": atoms.one_hot.T @ (d * x), "shift": atoms.one_hot.T @ d}, dfeatures, {}
+        return {name: scale * x + atoms.one_hot @ params["shift"]}, pull
+    return head
 
 
 def charges(params, features, atoms):
@@ -161,16 +164,17 @@ def sum_of_parts(name):
     return head
 
 
-HEADS = {"energy": energy, "charges": charges, "dipole": dipole, "polarizability": polarizability,
-         "direct_forces": direct_forces, **{name: sum_of_parts(name) for name in PARTS}}
+HEADS = {"energy": scaled("energies"), "electronegativity": scaled("electronegativities"), "charges": charges,
+         "dipole": dipole, "polarizability": polarizability, "direct_forces": direct_forces,
+         **{name: sum_of_parts(name) for name in PARTS}}
 
 
 def irreps_read(name, group, available):
     """The irreps of features that a head reads; ValueError where the model has them not."""
     part = {key: labelled(irrep, group) for key, irrep in PARTS.items()}
-    reads = {"energy": {SCALAR}, "charges": {SCALAR}, "dipole": {SCALAR} | ({part["vector"]} & set(available)),
-             "polarizability": {SCALAR, RANK2}, "direct_forces": {part["vector"]},
-             **{key: {irrep} for key, irrep in part.items()}}
+    reads = {"energy": {SCALAR}, "electronegativity": {SCALAR}, "charges": {SCALAR},
+             "dipole": {SCALAR} | ({part["vector"]} & set(available)), "polarizability": {SCALAR, RANK2},
+             "direct_forces": {part["vector"]}, **{key: {irrep} for key, irrep in part.items()}}
     if name not in reads:
         raise ValueError(f"heads are {', '.join(HEADS)}; got {name!r}")
     if not reads[name] <= set(available):
@@ -187,7 +191,7 @@ def init_head(name, rng, channels, group, species):
     c, params = channels.get(SCALAR), {}
     if name != "direct_forces":
         params["mlp"] = init_mlp(rng, [c, c, 1])
-    if name == "energy":
+    if name in ("energy", "electronegativity"):
         params |= {"scale": np.ones(species), "shift": np.zeros(species)}
     if name == "polarizability":
         params["rank2"] = normal(rng, channels[RANK2], 1)

@@ -59,6 +59,7 @@ class Model:
     heads: tuple = ("energy",)
 
     group = "O(3)"                                             # where a subclass has no such field
+    proportional = True                                        # all energies but shifts, to the scale of this head
     neighbors = 1.0
     lmax = 0
     bodies, coupling = 2, "distances"
@@ -158,6 +159,10 @@ class Model:
             dtrunk, dg = pull_trunk(dfeatures)
             return {"trunk": dtrunk, "heads": dhead}, add_trees(dgeometry, dg)
         return outputs, pull
+
+    def energy_head(self, params):
+        """The parameters of the head "energy", None without it."""
+        return params["heads"].get("energy")
 
     def _check_heads(self, params):
         """A cheap look: whole parameters are compared where they are written, read and trained."""

@@ -19,14 +19,15 @@ def initial_params(model, train, seed=0):
     Without forces the scale is the spread of the energies, less their shifts, for one atom.
     """
     params = model.init(np.random.default_rng(seed))
-    if "energy" not in model.heads:
+    head = model.energy_head(params)
+    if head is None:
         return params
     if "energy" in train.targets:
-        params["heads"]["energy"]["shift"] += _shifts(train, model.species)
+        head["shift"] += _shifts(train, model.species)
     if "forces" in train.targets:
-        params["heads"]["energy"]["scale"] *= _spread(train.targets["forces"])
+        head["scale"] *= _spread(train.targets["forces"])
     elif "energy" in train.targets:
-        params["heads"]["energy"]["scale"] *= _energy_spread(train)
+        head["scale"] *= _energy_spread(train)
     return params
 
 
@@ -67,11 +68,13 @@ class Units:
     """The shifts and the scale of a start, taken off the data and put back on parameters."""
 
     def __init__(self, model, params):
-        """Without the head "energy" nothing changes."""
+        """Without the head "energy" nothing changes; the scale stays where some energies do not depend on it."""
         self.model = model
-        head = params["heads"].get("energy")
+        head = model.energy_head(params)
         self.shift = None if head is None else head["shift"].astype(np.float64)
-        self.scale = 1.0 if head is None else float(np.sqrt((head["scale"] ** 2).mean())) or 1.0
+        self.scale = 1.0
+        if head is not None and model.proportional:
+            self.scale = float(np.sqrt((head["scale"] ** 2).mean())) or 1.0
 
     def of_data(self, data):
         """The data with energies less their shifts, and energies, forces and stress in units of the scale."""
@@ -97,15 +100,16 @@ class Units:
         """A copy of the parameters, without shifts, in these units."""
         params = trees.map_leaves(np.copy, params)
         if self.shift is not None:
-            params["heads"]["energy"]["shift"][:] = 0
-            params["heads"]["energy"]["scale"] /= self.scale
+            head = self.model.energy_head(params)
+            head["shift"][:] = 0
+            head["scale"] /= self.scale
         return params
 
     def end(self, params):
         """Learned parameters as float64, in eV, with their shifts."""
         params = trees.cast(params, np.float64)
         if self.shift is not None:
-            head = params["heads"]["energy"]
+            head = self.model.energy_head(params)
             head["scale"] *= self.scale
             head["shift"] = self.scale * head["shift"] + self.shift
         return params
