@@ -21,10 +21,10 @@ MASSES = {1: 1.008, 6: 12.011, 7: 14.007, 8: 15.999, 9: 18.998, 16: 32.06, 17: 3
 
 
 class GFN2:
-    """The electrons of one neutral molecule: the first call starts cold, later ones from the last result."""
+    """The electrons of one molecule: the first call starts cold, later ones from the last result."""
 
-    def __init__(self, numbers, positions):
-        self.calculator = Calculator("GFN2-xTB", np.asarray(numbers), np.asarray(positions) / BOHR)
+    def __init__(self, numbers, positions, charge=0):
+        self.calculator = Calculator("GFN2-xTB", np.asarray(numbers), np.asarray(positions) / BOHR, charge)
         self.calculator.set("accuracy", 0.01)
         self.calculator.set("temperature", 300 * KELVIN)
         self.calculator.set("verbosity", 0)
@@ -42,14 +42,14 @@ class GFN2:
         }
 
 
-def label(numbers, positions):
+def label(numbers, positions, charge=0):
     """The labels of one geometry from a cold start: they depend on it alone, not on how it was reached."""
-    return GFN2(numbers, positions)(positions)
+    return GFN2(numbers, positions, charge)(positions)
 
 
-def relax(numbers, start, restraint=None):
+def relax(numbers, start, restraint=None, charge=0):
     """The L-BFGS minimum (n,3) of the energy + restraint; restraint(positions) -> value, gradient (n,3)."""
-    molecule = GFN2(numbers, start)
+    molecule = GFN2(numbers, start, charge)
 
     def total(x):
         labels = molecule(x.reshape(-1, 3))

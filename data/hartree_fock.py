@@ -52,17 +52,21 @@ from pyscf import gto, scf, tdscf
 SODIUM = 45.563352529 / 589.3       # hartree: light of 589.3 nm, the D line of sodium (45.56... is hc in hartree nm)
 
 
-def level(basis):
+def level(basis, fitted=False):
     """What `about` says of these labels."""
-    return (f"RHF/{basis} (pyscf {version('pyscf')}): Hartree-Fock, no electron correlation; "
-            f"SCF to 1e-12 hartree, orbital gradient 1e-8")
+    return (f"{'DF-' * fitted}RHF/{basis} (pyscf {version('pyscf')}): Hartree-Fock, no electron correlation; "
+            f"{'density fitting; ' * fitted}SCF to 1e-12 hartree, orbital gradient 1e-8")
 
 
-def solve(numbers, positions, basis):
-    """The converged SCF of a neutral closed-shell molecule; its first guess depends on the geometry alone."""
+def solve(numbers, positions, basis, charge=0, fitted=False):
+    """The converged SCF of a closed-shell molecule; its first guess depends on the geometry alone.
+
+    fitted: products of two orbitals are expanded in an auxiliary basis (density fitting), which is faster.
+    """
     atoms = list(zip(np.asarray(numbers).tolist(), positions / BOHR, strict=True))
-    molecule = gto.M(atom=atoms, basis=basis, unit="Bohr", verbose=0)
-    field = scf.RHF(molecule).run(conv_tol=1e-12, conv_tol_grad=1e-8)
+    molecule = gto.M(atom=atoms, basis=basis, unit="Bohr", charge=charge, verbose=0)
+    field = scf.RHF(molecule)
+    field = (field.density_fit() if fitted else field).run(conv_tol=1e-12, conv_tol_grad=1e-8)
     if not field.converged:
         raise RuntimeError(f"the SCF of atoms {list(numbers)} at {positions.tolist()} did not converge")
     return field

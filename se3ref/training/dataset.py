@@ -39,9 +39,10 @@ class Dataset:
     @classmethod
     def from_frames(cls, frames, names=("energy", "forces")):
         """From `systems.datasets.load(...)`: the targets named, of energy, forces, dipole, charges, direct_forces and,
-        where the set has them, polarizability and pseudoscalar (optical rotation)."""
+        where the set has them, stress, polarizability and pseudoscalar (optical rotation)."""
         columns = {"energy": "energies", "forces": "forces", "dipole": "dipoles", "charges": "charges",
-                   "direct_forces": "forces", "polarizability": "polarizabilities", "pseudoscalar": "rotations"}
+                   "direct_forces": "forces", "stress": "stresses", "polarizability": "polarizabilities",
+                   "pseudoscalar": "rotations"}
         stored = {name: getattr(frames, column, frames.extra.get(column)) for name, column in columns.items()}
         if missing := [name for name in names if stored.get(name) is None]:
             raise ValueError(f"this set has no {missing}; it has {[n for n, v in stored.items() if v is not None]}")
