@@ -1,7 +1,7 @@
 """Train the models that come with the library, by named recipes: `python experiments/train.py nequip_ethanol_200`.
 
 Writes NAME.npz, architecture, weights and model card in one file, and prints the errors on the test set: of ethanol
-another trajectory, of hydrogen peroxide geometries of another seed, which no training has seen.
+another trajectory, of the other sets geometries of another seed, which no training has seen.
 A stopped run goes on from NAME.checkpoint.npz.
 """
 
@@ -16,7 +16,6 @@ from se3ref import models, training
 from se3ref.nn.params import count
 from se3ref.so3 import random_rotation
 from se3ref.systems import datasets
-from se3ref.systems.datasets import Frames
 
 FORCES = ("energy", "forces")
 PROPERTIES = ("energy", "dipole", "polarizability", "pseudoscalar")
@@ -32,6 +31,15 @@ class Recipe:
     targets: tuple = FORCES
     rotated: bool = False
     data: str = "ethanol"                                      # and its test set, of the same name with _test
+    reach: float | None = None                                 # trained on separations up to this, tested beyond it
+
+
+def pair_of(data, frames, fit, far, near, head="charges", reach=None):
+    """Two recipes: a NequIP of these fields, and a hybrid of two of them."""
+    short, charges = models.NequIP(**near), models.NequIP(**near, heads=head)
+    hybrid = models.Hybrid(short_range=short, charges=charges, **far)
+    return {f"{name}_{data}": Recipe(model, frames, fit, data=data, reach=reach)
+            for name, model in (("local", short), ("hybrid", hybrid))}
 
 
 RECIPES = {
@@ -51,12 +59,23 @@ RECIPES = {
     "egnn_ethanol_short": Recipe(models.EGNN(**ETHANOL), 200, dict(steps=21000)),
     "mace_ethanol_short": Recipe(models.MACE(**ETHANOL, channels=32, irreps="32x0e+32x1o"), 200, dict(steps=5700)),
     "se3_transformer_ethanol_short": Recipe(models.SE3Transformer(**ETHANOL), 200, dict(steps=7200)),
+    # a local network, and the same with learned charges
+    **pair_of("formate_ammonium", 88, dict(steps=6000, batch=8), dict(electrostatics="direct", widths=0.7),
+              dict(species=[1, 6, 7, 8], cutoff=5.0, channels=8, layers=2, lmax=1), reach=6.01),
+    **pair_of("silver_trimers", 400, dict(steps=3000, batch=10), dict(electrostatics="direct", widths=1.3),
+              dict(species=[47], cutoff=6.0, channels=8, layers=2, lmax=1, neighbors=2.0), head="electronegativity"),
+    **pair_of("ion_gas", 250, dict(steps=3000, batch=2, rate=1e-2), dict(accuracy=1e-5),
+              dict(species=[11, 17], cutoff=4.5, channels=8, layers=1, lmax=0, neighbors=8.0)),
+    **pair_of("sodium_chloride", 200, dict(steps=3000, batch=2, rate=1e-2), dict(accuracy=1e-5),
+              dict(species=[11, 17], cutoff=4.5, channels=8, layers=1, lmax=0, neighbors=8.0)),
 }
 
 
 def chosen_frames(recipe, seed):
     """The training frames: a random choice of the set, turned at random where the recipe says so."""
     frames = datasets.load(recipe.data)
+    if recipe.reach is not None:
+        frames = frames[frames.extra["separation"] <= recipe.reach]
     rng = np.random.default_rng(seed)
     frames = frames[rng.permutation(len(frames))[:recipe.frames]]
     return turned(frames, rng) if recipe.rotated else frames
@@ -67,13 +86,14 @@ def turned(frames, rng):
     R = random_rotation(rng, len(frames))
     forces, positions = (x @ R.swapaxes(1, 2) for x in (frames.forces, frames.positions))
     dipoles = (R @ frames.dipoles[:, :, None])[:, :, 0]
-    return Frames(frames.numbers, positions, frames.energies, forces, dipoles, frames.charges, frames.extra,
-                  frames.about)
+    return dataclasses.replace(frames, positions=positions, forces=forces, dipoles=dipoles)
 
 
 def errors_on_test_frames(recipe, params):
     """{name: (mae, rmse)} on the test set."""
     frames = datasets.load(f"{recipe.data}_test")
+    if recipe.reach is not None:
+        frames = frames[frames.extra["separation"] > recipe.reach]
     frames = turned(frames, np.random.default_rng(1)) if recipe.rotated else frames
     return training.errors(recipe.model, params, training.Dataset.from_frames(frames, recipe.targets))
 
@@ -99,7 +119,7 @@ def main():
         "cpu_seconds": round(result.history[-1]["seconds"], 1),
         "test": f"{recipe.data}_test, which training has not seen; mean absolute and root-mean-square errors",
         "errors": {name: {"mae": mae, "rmse": rmse} for name, (mae, rmse) in found.items()},
-        "limits": "one molecule, sampled as its data set: nothing else is known to this model",
+        "limits": "one system, sampled as its data set: nothing else is known to this model",
     }
     models.save(out, recipe.model, result.params, card)
     out.with_suffix(".checkpoint.npz").unlink(missing_ok=True)

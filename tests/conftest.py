@@ -14,6 +14,6 @@ def pytest_configure(config):
     # The complex step lives in the imaginary part: code that drops it computes a wrong gradient in silence.
     config.addinivalue_line("filterwarnings", "error::numpy.exceptions.ComplexWarning")
     config.addinivalue_line("filterwarnings", "error::RuntimeWarning")
-    # OpenBLAS may set the flag for "invalid" in products of finite numbers (NumPy issue 24067, OpenBLAS issue 1924); seen
-    # here once in six runs.  A NaN that were real fails whatever it is compared to.
+    # OpenBLAS may set the flag for "invalid" in products of finite numbers (NumPy issue 24067, OpenBLAS issue 1924);
+    # seen here once in six runs.  A NaN that were real fails whatever it is compared to.
     config.addinivalue_line("filterwarnings", "ignore:invalid value encountered in matmul:RuntimeWarning")

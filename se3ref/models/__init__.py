@@ -11,5 +11,5 @@ from se3ref.models.painn import PaiNN
 from se3ref.models.schnet import SchNet
 from se3ref.models.se3_transformer import SE3Transformer
 
-__all__ = ["Coordinates", "EGNN", "Evaluation", "Hybrid", "MACE", "Model", "NequIP", "PaiNN", "SE3Transformer", "SchNet",
-           "Sight", "evaluate", "evaluate_graph", "forces_and_stress", "load", "save", "shipped"]
+__all__ = ["Coordinates", "EGNN", "Evaluation", "Hybrid", "MACE", "Model", "NequIP", "PaiNN", "SE3Transformer",
+           "SchNet", "Sight", "evaluate", "evaluate_graph", "forces_and_stress", "load", "save", "shipped"]

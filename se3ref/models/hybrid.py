@@ -87,8 +87,8 @@ class Hybrid(Model):
         widths = self._widths
         if widths is None and self.equilibrates:
             raise ValueError("charges that equilibrate are Gaussian: give widths, in angstrom")
-        if widths is not None and not (len(widths) == len(self.species) and np.isfinite(widths).all()
-                                       and min(widths) > 0):
+        if widths is not None and not (len(widths) == len(self.species)
+                                       and all(isinstance(s, int | float) and 0 < s < math.inf for s in widths)):
             raise ValueError(f"widths is a length above 0, or one for each of {len(self.species)} species; got "
                              f"{self.widths!r}")
 
@@ -121,9 +121,10 @@ class Hybrid(Model):
         return self.short_range.energy_head(params["short_range"])
 
     def _check_heads(self, params):
-        if not isinstance(params, dict) or not {"short_range", "charges"} <= set(params):
-            raise ValueError(f"parameters are what model.init, fit(...).params or load give, of short_range and "
-                             f"charges; got {sorted(params) if isinstance(params, dict) else type(params).__name__}")
+        wanted = ["charges", *(["hardness"] if self.equilibrates else []), "short_range"]
+        found = sorted(params) if isinstance(params, dict) else type(params).__name__
+        if found != wanted:
+            raise ValueError(f"parameters are what model.init, fit(...).params or load give, {wanted}; got {found}")
 
     def forward(self, params, graph):
         """All outputs, a dict, and pull(cotangents) -> dparams, dgeometry."""

@@ -1,6 +1,6 @@
 """Lattice sums to 25 digits by mpmath: `python tests/reference/make_lattice_sums.py`, about two minutes.
 
-Four random systems, one of them charged, one strongly triclinic, one of Gaussian charges.  Ewald's formula as it is
+Four random systems: cubic, strongly triclinic, charged, and charged with Gaussian charges.  Ewald's formula as it is
 written in books, pair by pair and wave by wave in 30 digits, with both sums carried to terms below 1e-26; what is
 frozen does not depend on the splitting parameter, which is checked with two of them.  coulomb = 1.
 """
@@ -16,7 +16,7 @@ SYSTEMS = {                                                    # seed, ions, edg
     "cubic": (1, 6, 5.0, 0.0, 0.0, False),
     "triclinic": (2, 6, 5.5, 0.6, 0.0, False),
     "charged": (3, 5, 5.0, 0.3, 0.7, False),
-    "gaussian": (4, 5, 5.0, 0.3, 0.0, True),
+    "gaussian": (4, 5, 5.0, 0.3, 0.5, True),
 }
 
 
@@ -67,6 +67,12 @@ def lattice_sum(positions, charges, cell, widths, alpha):
         phi[i] -= 2 * alpha / mp.sqrt(mp.pi) * q[i] + mp.pi * Q / (V * alpha**2)
     for a in range(3):
         S[a][a] += mp.pi * Q**2 / (2 * V * alpha**2)
+    if widths is not None:                                     # the pairs' clouds, at k = 0
+        s2 = [mp.mpf(float(s)) ** 2 for s in widths]
+        spread = sum(x * y for x, y in zip(q, s2, strict=True))
+        phi = [x + 2 * mp.pi / V * (Q * y + spread) for x, y in zip(phi, s2, strict=True)]
+        for a in range(3):
+            S[a][a] -= 2 * mp.pi / V * Q * spread
     E = sum(x * y for x, y in zip(q, phi, strict=True)) / 2
     return E, F, phi, [[x / V for x in row] for row in S]
 
