@@ -34,11 +34,11 @@ class Recipe:
     reach: float | None = None                                 # trained on separations up to this, tested beyond it
 
 
-def pair_of(data, frames, fit, far, near, head="charges", reach=None):
+def pair_of(data, frames, fit, far, near, head="charges", **more):
     """Two recipes: a NequIP of these fields, and a hybrid of two of them."""
     short, charges = models.NequIP(**near), models.NequIP(**near, heads=head)
     hybrid = models.Hybrid(short_range=short, charges=charges, **far)
-    return {f"{name}_{data}": Recipe(model, frames, fit, data=data, reach=reach)
+    return {f"{name}_{data}": Recipe(model, frames, fit, data=data, **more)
             for name, model in (("local", short), ("hybrid", hybrid))}
 
 
@@ -61,7 +61,7 @@ RECIPES = {
     "se3_transformer_ethanol_short": Recipe(models.SE3Transformer(**ETHANOL), 200, dict(steps=7200)),
     # a local network, and the same with learned charges
     **pair_of("formate_ammonium", 88, dict(steps=6000, batch=8), dict(electrostatics="direct", widths=0.7),
-              dict(species=[1, 6, 7, 8], cutoff=5.0, channels=8, layers=2, lmax=1), reach=6.01),
+              dict(species=[1, 6, 7, 8], cutoff=5.0, channels=8, layers=2, lmax=1), targets=("energy",), reach=6.01),
     **pair_of("silver_trimers", 400, dict(steps=3000, batch=10), dict(electrostatics="direct", widths=1.3),
               dict(species=[47], cutoff=6.0, channels=8, layers=2, lmax=1, neighbors=2.0), head="electronegativity"),
     **pair_of("ion_gas", 250, dict(steps=3000, batch=2, rate=1e-2), dict(accuracy=1e-5),

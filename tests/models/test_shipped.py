@@ -52,6 +52,36 @@ def test_optical_rotation_of_geometries_from_another_seed():
     assert abs(both[0].energy - both[1].energy) <= 1e-13 * abs(both[0].energies).sum()
 
 
+def card_errors(name):
+    """Errors on the card: those of energies for each atom."""
+    _, _, card = models.shipped(name)
+    frames = datasets.load(f"{train.RECIPES[name].data}_test")
+    return card["errors"]["energy"]["mae"], card["errors"]["energy"]["rmse"] / len(frames.numbers), card["errors"]
+
+
+def test_beyond_the_cutoff_charges_know_what_a_local_network_cannot():
+    """Ions in orientations that no training saw, farther apart than any that it saw: with the same steps, frames, network."""
+    assert card_errors("hybrid_formate_ammonium")[0] <= 15e-3 and card_errors("local_formate_ammonium")[0] > 0.3
+
+
+def test_a_gas_of_ions():
+    """Root-mean-square errors: 1 meV an atom and 20 meV/angstrom, and fifty times as much without charges."""
+    (_, e, near), (_, e_local, local) = card_errors("hybrid_ion_gas"), card_errors("local_ion_gas")
+    assert e <= 1e-3 and near["forces"]["rmse"] <= 20e-3
+    assert e_local > 50 * e and local["forces"]["rmse"] > 50 * near["forces"]["rmse"]
+
+
+def test_two_charges_in_one_geometry():
+    """Ag3+ and Ag3-: neighbours are the same, so a local network says the same of both; half their difference is left."""
+    silver = datasets.load("silver_trimers_test")
+    pair = silver.structures[:2]
+    for name, tells in (("local_silver_trimers", False), ("hybrid_silver_trimers", True)):
+        model, params, _ = models.shipped(name)
+        E = models.evaluate(model, params, pair).energy
+        assert (abs(E[0] - E[1] - silver.energies[0] + silver.energies[1]) < 0.1) == tells, name
+        assert (E[0] != E[1]) == tells
+
+
 def test_a_run_that_draws_other_frames_would_show():
     """The training frames of a recipe are part of what its card promises: a choice, and the same choice again."""
     recipe = train.RECIPES["nequip_ethanol_200"]
