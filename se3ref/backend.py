@@ -13,7 +13,12 @@ import dataclasses
 import math
 
 import numpy as np
-from scipy import special
+from scipy import fft, special
+
+# New memory costs more than the arithmetic that is done in it: the C library returns large pieces to the system when
+# they are freed, and the system hands out new ones page by page.  glibc keeps pieces for reuse that are no larger than
+# the largest it has seen freed, of those up to 32 MiB, and this is one (nothing is written to it).
+np.empty(4_000_000)
 
 
 def to_device(tree):
@@ -105,6 +110,26 @@ def lift_linear(f):
             return f(x)
         return f(x.real) + 1j * f(x.imag)
     return lifted
+
+
+def rfftn(x):
+    """The Fourier transform of a real array over all axes: of the last, the waves n >= 0.
+
+    SciPy's for NumPy arrays, being the faster; NumPy's hands a device array to the array's own library.
+    """
+    return fft.rfftn(x) if type(x) is np.ndarray else np.fft.rfftn(x)
+
+
+def irfftn(F, shape):
+    """sum_n F_n exp(2 pi i n.l/shape) at all points l of the shape, real: the inverse of `rfftn` times their number.
+
+    F is overwritten: a large new array costs more than the arithmetic.
+    """
+    axes = tuple(range(len(shape)))
+    if type(F) is np.ndarray:
+        F = fft.ifftn(F, axes=axes[:-1], norm="forward", overwrite_x=True)
+        return fft.irfft(F, shape[-1], norm="forward", overwrite_x=True)
+    return np.fft.irfftn(F, shape, axes=axes, norm="forward")
 
 
 def pieces(n, width, like):

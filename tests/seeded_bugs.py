@@ -21,9 +21,11 @@ import numpy as np
 import pytest
 
 from se3ref import backend, so3
+from se3ref.electrostatics import interactions, mesh_errors, pme
 from se3ref.nn import contraction, convolution
 from se3ref.so3 import coupling, degree, harmonics, irreps, rotations, wigner
 from tests.seeded_certificate_bugs import CERTIFICATE_BUGS
+from tests.seeded_charge_bugs import CHARGE_BUGS
 from tests.seeded_lattice_bugs import LATTICE_BUGS
 from tests.seeded_neighbor_bugs import NEIGHBOR_BUGS
 from tests.seeded_network_bugs import NETWORK_BUGS, of
@@ -291,7 +293,8 @@ BUGS = [
         of("so3/test_irreps", "cartesian_tensors_turn_as_irreps")),
     Bug("flat features with the channels first", channels_first,
         of("so3/test_irreps", "flat_order_is_e3nns", "P31_flat_features_round_trip"), []),
-    *(Bug(*row) for row in [*NEIGHBOR_BUGS, *NETWORK_BUGS, *PARITY_BUGS, *CERTIFICATE_BUGS, *LATTICE_BUGS]),
+    *(Bug(*row) for row in [*NEIGHBOR_BUGS, *NETWORK_BUGS, *PARITY_BUGS, *CERTIFICATE_BUGS, *LATTICE_BUGS,
+                               *CHARGE_BUGS]),
 ]
 
 
@@ -299,11 +302,12 @@ BUGS = [
 
 def clear_caches():
     """Tables computed before the bug, or with it."""
-    for module in (coupling, harmonics, wigner, convolution, contraction):
+    for module in (coupling, harmonics, wigner, convolution, contraction, mesh_errors, pme):
         for item in vars(module).values():
             if hasattr(item, "cache_clear"):
                 item.cache_clear()
     backend._copies.clear()
+    interactions._kept.clear()
 
 
 @contextlib.contextmanager

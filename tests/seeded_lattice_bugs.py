@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from se3ref.electrostatics import ewald, pme, splines
+from se3ref.electrostatics import ewald, pairs, pme, splines
 from tests.seeded_network_bugs import of
 
 
 def no_background():
-    def without(alpha, charges, cell):
+    def without(alpha, charges, cell, widths=None):
         return -(2 * alpha / np.sqrt(np.pi)) * charges, 0.0, np.zeros((3, 3))
     return [(module, "self_and_background", without) for module in (ewald, pme)]
 
@@ -15,24 +15,26 @@ def no_background():
 def no_self_term():
     function = ewald.self_and_background
 
-    def without(alpha, charges, cell):
-        phi, dr, strain = function(alpha, charges, cell)
+    def without(alpha, charges, cell, widths=None):
+        phi, dr, strain = function(alpha, charges, cell, widths)
         return phi + (2 * alpha / np.sqrt(np.pi)) * charges, dr, strain
     return [(module, "self_and_background", without) for module in (ewald, pme)]
 
 
 def nearest_images_only():
     """Of every pair the nearest image, and none of an atom itself."""
-    function = ewald.neighbor_list
+    function = ewald.pairs_within
 
-    def nearest(positions, cell, pbc, cutoff):
-        i, j, shifts = function(positions, cell, pbc, cutoff)
-        r = np.linalg.norm(positions[j] - positions[i] + shifts @ cell, axis=1)
-        order = np.lexsort((r, j, i))
-        first = np.r_[True, (np.diff(i[order]) != 0) | (np.diff(j[order]) != 0)]
-        keep = np.sort(order[first & (i[order] != j[order])])
-        return i[keep], j[keep], shifts[keep]
-    return [(ewald, "neighbor_list", nearest)]
+    def nearest(positions, cell, cutoff):
+        i, j, atom, shift = function(positions, cell, cutoff)
+        places = pairs.images_at(positions, cell, atom, shift)
+        r = np.linalg.norm(places[j] - places[i], axis=1)
+        order = np.lexsort((r, *np.sort([atom[i], atom[j]], axis=0)))
+        low, high = np.sort([atom[i], atom[j]], axis=0)[:, order]
+        first = np.r_[True, (np.diff(low) != 0) | (np.diff(high) != 0)]
+        keep = order[first & (low != high)]
+        return i[keep], j[keep], atom, shift
+    return [(ewald, "pairs_within", nearest)]
 
 
 def volume_of_a_box():

@@ -41,12 +41,12 @@ def shift_forgotten():
 
 
 def shift_of_the_wrapped_atoms():
-    images = neighbors._images
+    images = neighbors.images_within
 
     def wrong(positions, cell, pbc, cutoff):
         home, atom, shift, margin = images(positions, cell, pbc, cutoff)
         return 0 * home, atom, shift, margin
-    return [(neighbors, "_images", wrong)]
+    return [(neighbors, "images_within", wrong)]
 
 
 def tie_kept():

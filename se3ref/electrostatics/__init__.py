@@ -6,5 +6,5 @@ from se3ref.electrostatics.interactions import Interaction, interaction
 from se3ref.electrostatics.pairs import COULOMB, Electrostatics
 from se3ref.electrostatics.pme import pme_sum
 
-__all__ = ["COULOMB", "Electrostatics", "Equilibrium", "Interaction", "equilibrate", "ewald_sum", "interaction", "madelung",
-           "pme_sum"]
+__all__ = ["COULOMB", "Electrostatics", "Equilibrium", "Interaction", "equilibrate", "ewald_sum", "interaction",
+           "madelung", "pme_sum"]

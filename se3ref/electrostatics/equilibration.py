@@ -55,12 +55,14 @@ def equilibrate(positions, cell, electronegativity, hardness, widths, total_char
     Gaussian's included;  widths (n,): of Gaussian charges, angstrom;  total_charge: Q, e.
     electrostatics, accuracy: as for `interaction`.
 
-    Returns an `Equilibrium`.  ValueError for bad arguments, and where (1) has no least value.  It has one where every
-    J_i is above coulomb/(sqrt(pi) width_i), the energy that a Gaussian of charge 1 has twice by itself.
+    Returns an `Equilibrium`.  (1) has a least value for sure where every J_i is above coulomb/(sqrt(pi) width_i), twice
+    the energy that a Gaussian of charge 1 has by itself.  ValueError for bad arguments, where the search meets charges
+    along which (1) falls without end, and where it does not settle.
     """
-    positions, chi, cell, widths = checked(positions, electronegativity, cell, widths)
-    J = checked(positions, hardness, cell, widths)[1]
-    if not np.isfinite(total_charge):
+    positions, _, cell, widths = checked(positions, None, cell, widths)
+    n = len(positions)
+    chi, J = _of_atoms("electronegativity", electronegativity, n), _of_atoms("hardness", hardness, n)
+    if not (np.isscalar(total_charge) and np.isreal(total_charge) and np.isfinite(total_charge)):
         raise ValueError(f"total_charge must be a finite number, in e; got {total_charge!r}")
     if not (J > 0).all():
         raise ValueError(f"hardness is above 0, in V/e; the least is {J.min()}")
@@ -68,8 +70,16 @@ def equilibrate(positions, cell, electronegativity, hardness, widths, total_char
     q, e, mu, pull_both = equilibrated(A, chi, J, float(total_charge))
 
     def pull(dcharges, denergy=0.0):
-        return pull_both(np.full(len(q), float(denergy)), np.asarray(dcharges, float))
-    return Equilibrium(q, float(e.sum()), mu, pull)
+        return pull_both(np.full(n, float(denergy)), _of_atoms("dcharges", dcharges, n))
+    return Equilibrium(q, float(e.sum()), float(mu), pull)
+
+
+def _of_atoms(name, x, n):
+    """x (n,) as an array of float64; ValueError for what is none."""
+    x = np.asarray(x, float)
+    if x.shape != (n,) or not np.isfinite(x).all():
+        raise ValueError(f"{name} must be {n} finite numbers, one for each position; got {x.tolist()}")
+    return x
 
 
 def equilibrated(A, chi, J, Q):
@@ -98,7 +108,7 @@ def _solve(A, J, b, Q):
     """
     real = A.real
     x, mu = _conjugate_gradients(real, J.real, b.real, Q.real)
-    if any(part.dtype.kind == "c" for part in (A.positions, J, b, np.asarray(Q))):
+    if any(np.iscomplexobj(part) for part in (A.positions, A.cell, J, b, Q)):
         left = b - J * x - A(x)[0]
         dx, dmu = _conjugate_gradients(real, J.real, left.imag, Q.imag)
         x, mu = x + 1j * dx, mu + 1j * dmu
@@ -129,5 +139,5 @@ def _conjugate_gradients(A, J, b, Q):
             raise ValueError("these charges have no least energy, the more of them the better: every hardness must be "
                              "above coulomb/(sqrt(pi) width), twice the energy of its Gaussian by itself")
         x, r = x + rho / curvature * p, r - rho / curvature * Mp
-    raise ArithmeticError(f"charges do not settle: the residual is {RESIDUAL * (rho / enough) ** 0.5:.1e} of what it "
+    raise ValueError(f"charges do not settle: the residual is {RESIDUAL * (rho / enough) ** 0.5:.1e} of what it "
                           f"started from, after {10 * len(b) + 100} steps")

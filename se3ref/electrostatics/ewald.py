@@ -8,9 +8,10 @@ their Fourier series ends soon.  With reciprocal vectors k, volume V, total char
     E = 1/2 sum' q_i q_j erfc(alpha r)/r                                        pairs, images included
       + 1/2 sum_{k != 0} w_k |S_k|^2,   S_k = sum_j q_j exp(i k.r_j),   w_k = 4 pi/(V k^2) exp(-k^2/(4 alpha^2))
       - alpha/sqrt(pi) sum q_i^2                                                each charge in its own cloud
-      - pi Q^2/(2 V alpha^2)                                                    a background neutralises Q           (1)
+      - pi Q^2/(2 V alpha^2) + 2 pi Q/V sum q_i s_i^2                           a background neutralises Q           (1)
 
-No term k = 0 means: no field at infinity, as inside a conductor ("tin foil").  Every term is quadratic in q, so that
+(s_i: widths of Gaussian charges; the mean of their potential over the cell is 0, like that of the waves.)  No term
+k = 0 means: no field at infinity, as inside a conductor ("tin foil").  Every term is quadratic in q, so that
 E = 1/2 sum q_i phi_i with phi = dE/dq.  Under a strain S_k does not change, k^2 and V do:
 
     dE_k/dstrain = 1/2 w_k |S_k|^2 (2 (1/k^2 + 1/(4 alpha^2)) k (x) k - 1)                                        (2)
@@ -19,7 +20,7 @@ E = 1/2 sum q_i phi_i with phi = dE/dq.  Under a strain S_k does not change, k^2
 forces (Kolafa and Perram, Molecular Simulation 9 (1992) 351, eq. 18 and 32), with q2 = sum q^2,
 
     from pairs beyond r_c:    2 q2 / sqrt(N r_c V) exp(-alpha^2 r_c^2)
-    from waves beyond k_c:    4 q2 alpha / sqrt(pi k_c N V) exp(-k_c^2/(4 alpha^2))                               (3)
+    from waves beyond k_c:    q2 alpha sqrt(8/(k_c N V)) exp(-k_c^2/(4 alpha^2))                                  (3)
 
 so the accuracy gives r_c and k_c for every alpha, and alpha is the one that costs least.
 
@@ -34,13 +35,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from se3ref.backend import pieces
-from se3ref.electrostatics.pairs import COULOMB, SQRT_PI, Electrostatics, checked, pair_sum, plain_sum
+from se3ref.backend import pieces, real_dtype
+from se3ref.electrostatics.pairs import (
+    COULOMB,
+    SQRT_PI,
+    Electrostatics,
+    checked,
+    pair_sum,
+    pairs_within,
+    plain_sum,
+)
 from se3ref.so3.rotations import determinant
 from se3ref.systems.neighbors import edge_vectors, lengths, neighbor_list
 
-PAIR, WAVE = 150.0, 3.0             # nanoseconds for a pair, and for an atom and a wave: what decides alpha
-EVERYWHERE = np.ones(3, bool)
+PAIR, WAVE = 55.0, 3.0              # nanoseconds for a neighbour, and for an atom and a wave: what decides alpha
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +56,7 @@ class Plan:
     """What is decided before the sum, on real numbers.
 
     alpha: 1/angstrom;  cutoff: r_c, angstrom;  k_cutoff: k_c, 1/angstrom;  edges: the pairs within r_c, as
-    `neighbor_list` gives them;  indices: (3,) int, the largest n1, n2, n3 within k_c.
+    `pairs_within` gives them;  indices: (3,) int, the largest n1, n2, n3 within k_c.
     """
     alpha: float
     cutoff: float
@@ -100,7 +108,7 @@ def to_accuracy(evaluate, charges, cell, accuracy):
         if error <= accuracy * scale:
             return found
         wanted = 0.5 * accuracy * scale                        # some room: for the scale, and for chance in (3)
-        error = wanted if scale >= 5 * error else max(wanted, error / 20)
+        error = wanted if scale >= 2 * error else max(wanted, error / 20)           # they add up as squares
 
 
 def packed(phi, dr, strain, charges, cell, coulomb):
@@ -121,26 +129,26 @@ def plan_for(positions, charges, cell, error, widths=None):
     """The cheapest Plan that keeps both errors (3) at error/sqrt(2), an absolute force in units of e^2/angstrom^2."""
     V, N, q2 = float(volume(cell)), len(charges), float(charges @ charges)
     if q2 == 0:
-        return Plan(1.0, 1.0, 1.0, neighbor_list(positions, cell, EVERYWHERE, 1.0), (0, 0, 0))
+        return Plan(1.0, 1.0, 1.0, pairs_within(positions, cell, 1.0), (0, 0, 0))
     sharpest = math.inf if widths is None else 1 / (2 * float(widths.max()))
     guess = SQRT_PI * (N * PAIR / WAVE / V**2) ** (1 / 6)
     options = [_reaches(min(guess * 1.1**k, sharpest), error / math.sqrt(2), q2, N, V) for k in range(-20, 21)]
     alpha, cutoff, k_cutoff = min(options, key=lambda option: _cost(*option, N, V, cell))
-    return Plan(alpha, cutoff, k_cutoff, neighbor_list(positions, cell, EVERYWHERE, cutoff), _indices(cell, k_cutoff))
+    return Plan(alpha, cutoff, k_cutoff, pairs_within(positions, cell, cutoff), _indices(cell, k_cutoff))
 
 
 def _reaches(alpha, error, q2, N, V):
     """alpha, r_c and k_c with both errors (3) equal to `error`."""
     k_c = 6 * alpha
-    for _ in range(20):                                        # the logarithm hardly depends on what it is to give
-        k_c = 2 * alpha * math.sqrt(max(math.log(4 * q2 * alpha / math.sqrt(math.pi * k_c * N * V) / error), 0.5))
+    for _ in range(8):
+        k_c = 2 * alpha * math.sqrt(max(math.log(q2 * alpha * math.sqrt(8 / (k_c * N * V)) / error), 0.5))
     return alpha, pair_reach(alpha, error, q2, N, V), k_c
 
 
 def pair_reach(alpha, error, q2, N, V):
     """r_c at which the first error (3) is `error`, angstrom."""
     r_c = 3 / alpha
-    for _ in range(20):
+    for _ in range(8):                                         # the logarithm hardly depends on what it is to give
         r_c = math.sqrt(max(math.log(2 * q2 / math.sqrt(N * r_c * V) / error), 0.5)) / alpha
     return r_c
 
@@ -164,7 +172,7 @@ def lattice_sum(plan, positions, charges, cell, widths=None):
     """
     return added(pair_sum(positions, charges, cell, plan.edges, plan.alpha, widths),
                  waves(plan, positions, charges, cell),
-                 self_and_background(plan.alpha, charges, cell))
+                 self_and_background(plan.alpha, charges, cell, widths))
 
 
 def added(*parts):
@@ -172,11 +180,16 @@ def added(*parts):
     return tuple(sum(each) for each in zip(*parts, strict=True))
 
 
-def self_and_background(alpha, charges, cell):
+def self_and_background(alpha, charges, cell, widths=None):
     """The last two terms of (1): phi, no force, dE/dstrain, since V grows by tr strain."""
     Q, V = charges.sum(), volume(cell)
-    background = math.pi * Q / (V * alpha**2)
-    return -(2 * alpha / SQRT_PI) * charges - background, 0.0, 0.5 * Q * background * np.eye(3, like=charges)
+    phi = -(2 * alpha / SQRT_PI) * charges - math.pi * Q / (V * alpha**2)
+    strain = 0.5 * math.pi * Q * Q / (V * alpha**2)
+    if widths is not None:
+        s2 = widths * widths
+        phi = phi + (2 * math.pi / V) * (Q * s2 + charges @ s2)
+        strain = strain - (2 * math.pi / V) * Q * (charges @ s2)
+    return phi, 0.0, strain * np.eye(3, dtype=real_dtype(charges.dtype), like=charges)
 
 
 def waves(plan, positions, charges, cell):

@@ -11,7 +11,6 @@ quadratic form, and the polarisation identity takes it apart:
     p.(dA/dr) q  =  1/2 (G[q + p] - G[q - p])                                                                     (2)
 """
 
-import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +21,8 @@ from se3ref.electrostatics.pairs import COULOMB, plain_sum
 
 METHODS = ("ewald", "pme", "direct")
 TYPICAL = 0.25              # rms force on an ion of a molten salt, in units of coulomb <q^2>/(V/N)^(2/3)
-PLANS = 512                 # kept, since training comes back to the same structures
+PLANS, PAIRS = 1000, 5_000_000  # kept at most, 40 bytes a pair: training comes back to the same structures
+_kept = {}                  # plans by what they were made for, those used last at the end
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,17 +92,27 @@ def interaction(method, positions, cell=None, widths=None, accuracy=1e-6, coulom
     if cell is None:
         return Interaction(positions, None, widths, None, coulomb)
     ewald.check_accuracy(accuracy, 1e-14 if method == "ewald" else 1e-9)
-    r, c, s = (None if x is None else to_numpy(x.real).tobytes() for x in (positions, cell, widths))
+    r, c, s = (None if x is None else to_numpy(x.real).astype(np.float64).tobytes() for x in (positions, cell, widths))
     plan = _plan(method, accuracy, r, c, s)
     edges = tuple(np.asarray(x, like=positions) for x in plan.edges)
     return Interaction(positions, cell, widths, replace(plan, edges=edges), coulomb)
 
 
-@functools.lru_cache(PLANS)
-def _plan(method, accuracy, positions, cell, widths):
+def _plan(*key):
+    """The plan for this key, made or kept."""
+    plan = _kept.pop(key, None) or _made(*key)
+    _kept[key] = plan
+    while len(_kept) > PLANS or sum(len(kept.edges[0]) for kept in _kept.values()) > PAIRS:
+        del _kept[next(iter(_kept))]
+    return plan
+
+
+def _made(method, accuracy, positions, cell, widths):
     """The plan for charges of 1 at these places, from the bytes of real arrays of float64."""
     r, c, s = (None if x is None else np.frombuffer(x) for x in (positions, cell, widths))
     r, c = r.reshape(-1, 3), c.reshape(3, 3)
     error = accuracy * TYPICAL * (len(r) / float(ewald.volume(c))) ** (2 / 3)
+    if method == "pme":
+        error /= 2                                             # room for self-forces by the mesh, <q^4> up to 4 <q^2>^2
     make = ewald.plan_for if method == "ewald" else pme.plan_for
     return make(r, np.ones(len(r)), c, error, widths=s)

@@ -20,13 +20,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
-from se3ref.backend import erfc, pieces
+from se3ref.backend import erfc, pieces, real_dtype
 from se3ref.systems import Structure
-from se3ref.systems.neighbors import edge_vectors, lengths
+from se3ref.systems.neighbors import images_within
 
 COULOMB = 14.399645478425668        # eV angstrom/e^2: e^2/(4 pi epsilon_0), CODATA 2018
 SQRT_PI = math.sqrt(math.pi)
+EVERYWHERE = np.ones(3, bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,47 +60,76 @@ def kernel(r, alpha, widths, i, j):
     return g, dg
 
 
+def pairs_within(positions, cell, cutoff):
+    """Every pair of charges nearer than the cutoff, once: first (e,), second (e,), atom (m,), shift (m,3), integers.
+
+    A pair joins images first and second, of m at positions[atom] + shift @ cell.  The first n of these are the atoms,
+    in one cell; of the images around it half are here, on one side: what reaches across the other is an image of a
+    pair that reaches across this one.  What is near in space is near in memory.
+    """
+    n = len(positions)
+    home, atom, shift, _ = images_within(positions, cell, EVERYWHERE, cutoff)
+    base = int(shift.max() - shift.min()) + 1
+    side = shift @ np.array([base * base, base, 1])            # of the sign of a shift's first entry that is not 0
+    chosen = np.concatenate([np.flatnonzero(side == 0), np.flatnonzero(side > 0)])
+    atom, shift = atom[chosen], shift[chosen] - home[atom[chosen]]
+    places = images_at(positions, cell, atom, shift)
+    order = cKDTree(places, 32, compact_nodes=False, balanced_tree=False).indices
+    order = np.concatenate([order[order < n], order[order >= n]])
+    atom, shift = atom[order], shift[order]
+    tree = cKDTree(places[order], 32, balanced_tree=False)
+    pairs = tree.query_pairs(cutoff, output_type="ndarray")    # first < second; some are pairs of images alone
+    first, second = np.take(pairs, np.flatnonzero(pairs[:, 0] < n), axis=0).T.copy()
+    return first, second, atom, shift
+
+
+def images_at(positions, cell, atom, shift):
+    """positions[atom] + shift @ cell (m,3)."""
+    return positions[atom] + np.asarray(shift, real_dtype(cell.dtype), like=positions) @ cell
+
+
 def pair_sum(positions, charges, cell, edges, alpha, widths):
-    """Equation (1) over directed edges (i, j, shifts): potential (n,), forces (n,3), dE/dstrain (3,3); coulomb = 1.
+    """Equation (1) over pairs as `pairs_within` gives them: phi (n,), dE/dr (n,3), dE/dstrain (3,3); coulomb = 1.
 
     Analytic in positions, charges and cell.
     """
-    phi = np.zeros(len(charges), np.result_type(positions, charges), like=positions)
-    dr, strain = np.zeros_like(positions, dtype=phi.dtype), 0
-    for piece in pieces(len(edges[0]), 8, positions):
-        i, j, shifts = (x[piece] for x in edges)
-        vec = edge_vectors(positions, i, j, shifts, cell)
-        r = lengths(vec)
-        g, dg = kernel(r, alpha, widths, i, j)
-        pull = (charges[i] * charges[j] * dg / r)[:, None] * vec                     # dE/dvec, both directions
-        phi += _sum(i, charges[j] * g, len(phi))
-        dr -= _sum(i, pull, len(phi))                                                # vec = r_j - r_i
-        strain = strain + 0.5 * (pull.T @ vec)
-    return phi, dr, strain
+    first, second, atom, shift = edges
+    felt, strain = _between(images_at(positions, cell, atom, shift), charges[atom], first, second, alpha,
+                            None if widths is None else widths[atom])
+    total = np.zeros((4, len(charges)), felt.dtype, like=felt)
+    for row, by_images in zip(total, felt, strict=True):
+        np.add.at(row, atom, by_images)
+    return total[0], total[1:].T, strain
 
 
-def _sum(i, x, n):
-    """x (e,...) summed over the edges of each receiver i, which come sorted: (n,...)."""
-    out = np.zeros((n, *x.shape[1:]), x.dtype, like=x)
-    first = np.flatnonzero(np.diff(i, prepend=-1))
-    if len(first):
-        out[i[first]] = np.add.reduceat(x, first, axis=0)
-    return out
+def _between(r, q, first, second, alpha, widths):
+    """phi and dE/dr together (4,m), and dE/dstrain, of pairs of charges q (m,) at r (m,3)."""
+    r = np.ascontiguousarray(r.T, like=r)                      # x, y and z, each in one piece
+    felt = np.zeros((4, len(q)), np.result_type(r, q), like=r)
+    strain = np.zeros((3, 3), felt.dtype, like=r)
+    for piece in pieces(len(first), 32, r):
+        i, j = first[piece], second[piece]
+        vec = np.take(r, j, axis=1) - np.take(r, i, axis=1)
+        d = np.sqrt((vec * vec).sum(0))
+        g, dg = kernel(d, alpha, widths, i, j)
+        qi, qj = q[i], q[j]
+        pull = (qi * qj * dg / d) * vec                        # dE/dvec, vec = r_j - r_i
+        for row, of_i, of_j in zip(felt, (qj * g, *(-pull)), (qi * g, *pull), strict=True):
+            np.add.at(row, i, of_i)
+            np.add.at(row, j, of_j)
+        strain += pull @ vec.T
+    return felt, strain
 
 
 def plain_sum(positions, charges, widths):
     """Equation (1) over all pairs of an isolated system, coulomb = 1: phi, dE/dr, and no strain; N^2 pairs, a few rows
     at a time."""
-    n = len(charges)
-    phi, dr = [], []
-    for rows in pieces(n, 8 * n, positions):
-        i = np.arange(n)[rows]
-        i, j = np.repeat(i, n - 1), (i[:, None] + np.arange(1, n)).ravel() % n           # all others
-        edges = i, j, np.zeros((len(i), 3), int)
-        f, d, _ = pair_sum(positions, charges, np.zeros((3, 3)), edges, 0.0, widths)
-        phi.append(f[rows])
-        dr.append(d[rows])
-    return np.concatenate(phi), np.concatenate(dr), None
+    n, felt = len(charges), 0.0
+    each = np.arange(n, like=positions)
+    for rows in pieces(n, n, positions):
+        i, j = np.nonzero(each > each[rows, None])
+        felt = felt + _between(positions, charges, i + rows.start, j, 0.0, widths)[0]
+    return felt[0], felt[1:].T, None
 
 
 def checked(positions, charges, cell, widths):

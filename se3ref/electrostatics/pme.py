@@ -3,7 +3,7 @@ r"""Smooth particle-mesh Ewald: the waves of Ewald's sum on a mesh, for a cost o
 exp(i k.r) is interpolated from the points of a mesh, K_d of them along lattice vector d.  With u = K s for the
 fractional coordinate s of a particle, and M_p the cardinal B-spline of order p (`splines`), in each direction
 
-    exp(2 pi i n u/K)  ~  b(n) sum_l M_p(u - l) exp(2 pi i n l/K),     b(n) = 1/sum_l M_p(l) exp(2 pi i n l/K)     (1)
+    exp(2 pi i n u/K)  ~  b(n) sum_l M_p(u - l) exp(2 pi i n l/K),     b(n) = 1/sum_l M_p(l) exp(-2 pi i n l/K)    (1)
 
 so that |S_k|^2 = |b_k|^2 |F(Q)|^2, F the discrete Fourier transform and Q the charges spread on the mesh,
 
@@ -24,27 +24,26 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
+from se3ref.backend import irfftn, pieces, real_dtype, rfftn
 from se3ref.electrostatics import splines
 from se3ref.electrostatics.ewald import (
-    EVERYWHERE,
     PAIR,
     added,
     check_accuracy,
     packed,
     pair_reach,
     self_and_background,
-    strain_of_waves,
     to_accuracy,
     volume,
     wave_weights,
 )
-from se3ref.electrostatics.mesh_errors import error_parts, mesh_error, outer, wave_numbers
-from se3ref.electrostatics.pairs import COULOMB, checked, pair_sum
-from se3ref.systems.neighbors import neighbor_list
+from se3ref.electrostatics.mesh_errors import error_parts, mesh_error, outer, squared_lengths, wave_numbers
+from se3ref.electrostatics.pairs import COULOMB, checked, pair_sum, pairs_within
 
 ORDERS = (4, 5, 6, 7, 8)
-POINT, MESH = 10.0, 50.0            # nanoseconds for a mesh point that a particle touches, and for one of the mesh
-CHUNK = 4096                        # particles at once: what they touch stays in a CPU's cache
+EVEN = (4, 6, 8)                    # of these one is chosen: transforms are slow on odd meshes
+POINT, MESH = 8.0, 28.0             # nanoseconds for a mesh point that a particle touches, and for one of the mesh
+KEPT = 4                            # weights of waves, of so many cells and meshes
 STEPS = 0.2 * 1.12 ** np.arange(22)                            # alpha h, for the table of errors
 
 
@@ -64,6 +63,7 @@ def pme_sum(positions, charges, cell, accuracy=1e-5, order=None, coulomb=COULOMB
 
     accuracy: as for `ewald_sum`, 1e-9 to 0.1; order: of the splines, 4 to 8, by default the cheapest.  The forces are
     an exact gradient, but for rounding; their sum is not zero, but of the size of their error: a mesh has an origin.
+    What depends on the cell alone is kept for further calls with the same cell.
     Returns `Electrostatics`.  ValueError for bad positions, cells, charges or accuracies, and without a cell.
     """
     if cell is None:
@@ -81,22 +81,37 @@ def pme_sum(positions, charges, cell, accuracy=1e-5, order=None, coulomb=COULOMB
 
 # --- the plan -------------------------------------------------------------------------------------------------
 
-def plan_for(positions, charges, cell, error, order=None):
+def plan_for(positions, charges, cell, error, order=None, widths=None):
     """The cheapest MeshPlan that keeps the errors of pairs and mesh at error/sqrt(2), in e^2/angstrom^2."""
     V, N, q2, q4 = float(volume(cell)), len(charges), float((charges**2).sum()), float((charges**4).sum())
     if q2 == 0:
-        return MeshPlan(1.0, 1.0, neighbor_list(positions, cell, EVERYWHERE, 1.0), 4, (8, 8, 8))
-    share, options = error / math.sqrt(2), []
-    for alpha, p in itertools.product(0.15 * 1.08 ** np.arange(36), ORDERS if order is None else (order,)):
-        cutoff, h = pair_reach(alpha, share, q2, N, V), _spacing(alpha, p, share, q2, q4, N, V)
-        cost = PAIR * N * (4 * math.pi / 3 * cutoff**3 * N / V + 1) + 2 * POINT * N * p**3 + MESH * V / h**3
-        options.append((cost, float(alpha), cutoff, p, h))
-    _, alpha, cutoff, p, h = min(options)
+        return MeshPlan(1.0, 1.0, pairs_within(positions, cell, 1.0), 4, (8, 8, 8))
+    share, orders = error / math.sqrt(2), EVEN if order is None else (order,)
+    alphas = _alphas(N, V, widths)
+    cutoffs = np.array([pair_reach(alpha, share, q2, N, V) for alpha in alphas])
+    steps = np.array([_spacings(alphas, p, share, q2, q4, N, V) for p in orders])              # (orders, alphas)
+    best = np.argmin(_cost(cutoffs, np.array(orders)[:, None], steps, N, V))
+    row, column = divmod(int(best), len(alphas))
+    p, alpha, cutoff, h = orders[row], float(alphas[column]), float(cutoffs[column]), steps[row, column]
     mesh = _mesh(cell, h, p)
     while mesh_error(cell, mesh, p, alpha, q2, q4, N) > share:                 # a skewed mesh has nearer aliases
         h *= 0.93
         mesh = _mesh(cell, h, p)
-    return MeshPlan(alpha, cutoff, neighbor_list(positions, cell, EVERYWHERE, cutoff), p, mesh)
+    return MeshPlan(alpha, cutoff, pairs_within(positions, cell, cutoff), p, mesh)
+
+
+def _alphas(N, V, widths):
+    """What alpha is chosen from, to be beside the density; never narrower clouds than those that the charges have."""
+    alphas = 0.3 * (N / V) ** (1 / 3) * 1.08 ** np.arange(32)
+    if widths is None:
+        return alphas
+    sharpest = 1 / (2 * float(widths.max()))
+    return alphas[alphas < sharpest] if alphas[0] < sharpest else np.array([sharpest])
+
+
+def _cost(cutoff, order, h, N, V):
+    """Nanoseconds of a sum, from its three loops: over pairs, over the points that particles touch, over the mesh."""
+    return PAIR * N * (4 * math.pi / 3 * cutoff**3 * N / V) + POINT * N * order**3 + MESH * V / h**3
 
 
 def _mesh(cell, h, order):
@@ -112,13 +127,14 @@ def _mesh(cell, h, order):
     return tuple(mesh)
 
 
-def _spacing(alpha, order, error, q2, q4, N, V):
-    """The h of a cubic mesh with the error of `mesh_errors`, from the table of its two parts in powers of alpha."""
+def _spacings(alphas, order, error, q2, q4, N, V):
+    """The h of cubic meshes with the error of `mesh_errors`: a power law between the steps of its table, and beyond."""
     x, y = _table(order)
-    errors = np.log(np.sqrt(q2**2 / N * alpha / V * x + q4 / N * alpha**4 * y))
-    steps = np.log(STEPS)
-    below = min(math.log(error) - errors[0], 0.0) * (steps[1] - steps[0]) / (errors[1] - errors[0])    # a power law
-    return math.exp(np.interp(math.log(error), errors, steps) + below) / alpha
+    a = alphas[:, None]
+    errors = np.log(q2**2 / N * a / V * x + q4 / N * a**4 * y) / 2                          # (alphas, steps)
+    k = (errors[:, 1:-1] < math.log(error)).sum(1)
+    low, high = errors[np.arange(len(k)), k], errors[np.arange(len(k)), k + 1]
+    return STEPS[k] * (STEPS[1] / STEPS[0]) ** ((math.log(error) - low) / (high - low)) / alphas
 
 
 @functools.cache
@@ -134,102 +150,74 @@ def _table(order):
 
 # --- the sum --------------------------------------------------------------------------------------------------
 
-def mesh_sum(plan, positions, charges, cell):
+def mesh_sum(plan, positions, charges, cell, widths=None):
     """phi = dE/dq (n,), dE/dr (n,3) and dE/dstrain (3,3), coulomb = 1; analytic in positions, charges and cell."""
-    return added(pair_sum(positions, charges, cell, plan.edges, plan.alpha, None),
+    return added(pair_sum(positions, charges, cell, plan.edges, plan.alpha, widths),
                  mesh_waves(plan, positions, charges, cell),
-                 self_and_background(plan.alpha, charges, cell))
+                 self_and_background(plan.alpha, charges, cell, widths))
 
 
 def mesh_waves(plan, positions, charges, cell):
     """(2) and (3): phi, dE/dr, dE/dstrain."""
     reciprocal = np.linalg.inv(cell)
-    touched = _Touched(plan, positions @ reciprocal)
-    Q = touched.spread(charges)
-    k, w, slope = _mesh_waves(plan, reciprocal, volume(cell))
-    Phi, power = _potential(Q, w, plan.mesh)
+    w, sloped = _mesh_weights(plan.mesh, plan.order, plan.alpha, cell)
+    touched = splines.Touched(positions @ reciprocal, plan.mesh, plan.order)
+    Phi, moments = _potential(touched.spread(charges), w, sloped, plan.mesh)
     phi, gradient = touched.read(Phi)
-    dr = charges[:, None] * ((gradient * np.array(plan.mesh, like=phi)) @ reciprocal.T)
-    return phi, dr, strain_of_waves(power, k, slope)
+    du = reciprocal * np.array(plan.mesh, real_dtype(cell.dtype), like=cell)               # du/dr
+    B = 2 * math.pi * reciprocal                                               # k = B n
+    strain = B @ moments @ B.T - 0.5 * (charges @ phi) * np.eye(3, dtype=phi.dtype, like=phi)
+    return phi, charges[:, None] * (du @ gradient).T, strain
 
 
-def _mesh_waves(plan, reciprocal, V):
-    """k (K1,K2,K3/2+1,3), w_k |b_k|^2, and the bracket of Ewald's (2) without its 1."""
-    n = wave_numbers(plan.mesh)
-    grid = np.stack(np.meshgrid(*n, indexing="ij"), -1)
-    k = 2 * math.pi * (grid.reshape(-1, 3) @ reciprocal.T).reshape(grid.shape)
-    w, slope = wave_weights((k * k).sum(-1), V, plan.alpha)
-    return k, w * outer(*(splines.damping(n[d], plan.mesh[d], plan.order) for d in range(3))), slope
+def _mesh_weights(mesh, order, alpha, cell):
+    """w_k |b_k|^2 of (3), and half of it times the bracket of Ewald's (2) without its 1, both (K1,K2,K3/2+1).
+
+    Those of the last real cells are kept."""
+    if type(cell) is np.ndarray and cell.dtype == np.float64:
+        return _kept_weights(mesh, order, alpha, cell.tobytes())
+    return _weights(mesh, order, alpha, cell)
 
 
-def _potential(Q, w, mesh):
-    """Phi of (3), and the energies of all waves of the half that is kept, those of the other half added.
-
-    Transforms of real and imaginary parts, to first order in the imaginary ones (the complex step).
-    """
-    points, last = math.prod(mesh), mesh[2] // 2 + 1
-    twice = np.full(last, 2.0)
-    twice[0] = 1
-    if mesh[2] % 2 == 0:
-        twice[-1] = 1
-    F = fft.rfftn(Q.real)
-    Phi, square = points * fft.irfftn(w.real * F, s=mesh), F.real**2 + F.imag**2
-    if Q.dtype.kind == "c" or w.dtype.kind == "c":
-        H = fft.rfftn(Q.imag)
-        Phi = Phi + 1j * points * fft.irfftn(w.real * H + w.imag * F, s=mesh)
-        square = square + 2j * (F.real * H.real + F.imag * H.imag)
-    return Phi, 0.5 * w * square * twice
+@functools.lru_cache(KEPT)
+def _kept_weights(mesh, order, alpha, cell):
+    return _weights(mesh, order, alpha, np.frombuffer(cell).reshape(3, 3))
 
 
-class _Touched:
-    """The mesh points that every particle touches, and with what weight; the mesh is padded, so that none wraps."""
+def _weights(mesh, order, alpha, cell):
+    def there(x):
+        return np.asarray(x, real_dtype(cell.dtype), like=cell)
+    B, n = 2 * math.pi * np.linalg.inv(cell), wave_numbers(mesh)
+    w, slope = wave_weights(squared_lengths(B.T @ B, [there(x) for x in n]), volume(cell), alpha)
+    w = w * outer(*(there(splines.damping(n[d], mesh[d], order)) for d in range(3)))
+    both = np.where((n[2] > 0) & (n[2] < mesh[2] / 2), 1.0, 0.5)               # of k and -k one is here
+    return w, there(both) * w * slope
 
-    def __init__(self, plan, s):
-        mesh, p = np.array(plan.mesh), plan.order
-        s = s - np.floor(s.real)
-        u = np.where(s.real < 1, s, 0 * s) * mesh              # -1e-17 has been rounded up to 1
-        base = np.floor(u.real).astype(int)
-        self.order, self.mesh, self.padded = p, plan.mesh, tuple(mesh + p - 1)
-        self.splines = [splines.weights(u[:, d] - base[:, d], p) for d in range(3)]
-        self.base = np.ravel_multi_index(tuple(base.T), self.padded)
-        self.steps = np.ravel_multi_index(np.indices((p, p, p)), self.padded).ravel()
 
-    def chunks(self):
-        """Slices of particles, and the mesh points that they touch (b,p^3)."""
-        for start in range(0, len(self.base), CHUNK):
-            part = slice(start, start + CHUNK)
-            yield part, self.base[part, None] + self.steps
+def _potential(Q, w, sloped, mesh):
+    """Phi of (3), and the moments of the energies of waves: transforms of real parts, and for the complex step of
+    imaginary ones to first order."""
+    F = rfftn(Q.real)
+    if Q.dtype.kind != "c" and w.dtype.kind != "c":
+        moments = _moments(F, None, sloped, mesh)
+        F *= w
+        return irfftn(F, mesh), moments
+    H = rfftn(Q.imag)
+    moments = _moments(F, H, sloped, mesh)
+    return irfftn(w.real * F, mesh) + 1j * irfftn(w.real * H + w.imag * F, mesh), moments
 
-    def spread(self, q):
-        """Q (K1,K2,K3) of (2)."""
-        (x, _), (y, _), (z, _) = self.splines
-        Q = np.zeros(math.prod(self.padded), np.result_type(q, x))
-        for part, points in self.chunks():
-            xy = (q[part, None, None] * x[part, :, None]) * y[part, None]
-            np.add.at(Q, points.ravel(), (xy[..., None] * z[part, None, None]).ravel())
-        return self._folded(Q.reshape(self.padded))
 
-    def _folded(self, Q):
-        """The padding added where it belongs, behind the end of each axis."""
-        width = self.order - 1
-        for axis in range(3):
-            Q = np.moveaxis(Q, axis, 0)
-            core = Q[width:].copy()
-            core[len(core) - width:] += Q[:width]
-            Q = np.moveaxis(core, 0, axis)
-        return Q
-
-    def read(self, Phi):
-        """Phi (K1,K2,K3) at the particles (n,), and its derivatives to u (n,3)."""
-        width, n, p = self.order - 1, len(self.base), self.order
-        Phi = np.pad(Phi, [(width, 0)] * 3, mode="wrap").ravel()
-        (x, dx), (y, dy), (z, dz) = self.splines
-        phi, gradient = np.empty(n, Phi.dtype), np.empty((n, 3), Phi.dtype)
-        for part, points in self.chunks():
-            along = Phi[points].reshape(-1, p * p, p) @ np.stack([z[part], dz[part]], axis=2)      # (b,p p,2)
-            along = along.reshape(-1, p, p, 2)
-            f, fz = (along * y[part, None, :, None]).sum(2).transpose(2, 0, 1)                     # (b,p) each
-            fy = (along[..., 0] * dy[part, None]).sum(2)
-            phi[part] = (f * x[part]).sum(1)
-            gradient[part] = np.stack([(f * dx[part]).sum(1), (fy * x[part]).sum(1), (fz * x[part]).sum(1)], axis=1)
-        return phi, gradient
+def _moments(F, H, sloped, mesh):
+    """sum_n sloped_n |F_n + i H_n|^2 n (x) n (3,3), one axis after the other."""
+    powers = [np.asarray(np.stack([n**0, n, n * n]), real_dtype(F.dtype), like=F) for n in wave_numbers(mesh)]
+    F, H, sloped = (None if x is None else x.reshape(-1, x.shape[2]) for x in (F, H, sloped))
+    rows = []                                                  # sums along the third axis (K1 K2,3)
+    for part in pieces(len(F), 4 * F.shape[1], F):
+        power = F.real[part] ** 2 + F.imag[part] ** 2
+        if H is not None:
+            power = power + 2j * (F.real[part] * H.real[part] + F.imag[part] * H.imag[part])
+        rows.append((sloped[part] * power) @ powers[2].T)
+    rows = powers[1] @ np.concatenate(rows).reshape(mesh[0], mesh[1], 3)
+    total = np.tensordot(powers[0], rows, 1)                                   # of n1^a n2^b n3^c (3,3,3)
+    return np.stack([total[tuple((f == d) + (f == e) for f in range(3))]
+                     for d, e in itertools.product(range(3), repeat=2)]).reshape(3, 3)

@@ -73,8 +73,7 @@ class Hybrid(Model):
         if (a.species, a.cutoff) != (b.species, b.cutoff):
             raise ValueError(f"both models have the same species, in one order, and one cutoff; got {a.species} within "
                              f"{a.cutoff} and {b.species} within {b.cutoff}")
-        heads = ("energy", "dipole" if b.heads == ("dipole",) else "charges")
-        for name, value in (("species", a.species), ("cutoff", a.cutoff), ("heads", heads)):
+        for name, value in (("species", a.species), ("cutoff", a.cutoff), ("heads", ("energy", "dipole"))):
             object.__setattr__(self, name, value)
         super().__post_init__()
 

@@ -26,7 +26,7 @@ def neighbor_list(positions, cell, pbc, cutoff):
     Raises ValueError where an atom would coincide with its own image, and where positions are so large that their
     rounding is no longer small beside the cutoff.
     """
-    home, atom, shift, margin = _images(positions, cell, pbc, cutoff)
+    home, atom, shift, margin = images_within(positions, cell, pbc, cutoff)
     inside = positions - home @ cell
     tree, images = cKDTree(inside), cKDTree(inside[atom] + shift @ cell)
     near = tree.sparse_distance_matrix(images, cutoff + margin, output_type="ndarray")
@@ -76,7 +76,7 @@ def check_cutoff(cutoff):
     return float(cutoff)
 
 
-def _images(positions, cell, pbc, cutoff):
+def images_within(positions, cell, pbc, cutoff):
     """The atoms of one cell and their images within reach; all shifts in the lattice vectors as given.
 
     home (n,3): positions - home @ cell lies in one cell of the short vectors

@@ -49,9 +49,9 @@ class Dataset:
         return cls(frames.structures, **{name: stored[name] for name in names})
 
     @classmethod
-    def from_arrays(cls, numbers, positions, cell=None, pbc=False, **targets):
-        """Many geometries (s,n,3) of the same atoms, numbers (n,), in one cell or none."""
-        return cls([Structure(numbers, r, cell, pbc) for r in positions], **targets)
+    def from_arrays(cls, numbers, positions, cell=None, pbc=False, charge=0.0, **targets):
+        """Many geometries (s,n,3) of the same atoms, numbers (n,), in one cell or none, with one total charge."""
+        return cls([Structure(numbers, r, cell, pbc, charge) for r in positions], **targets)
 
     @classmethod
     def from_file(cls, path):

@@ -170,8 +170,9 @@ def _portions(dataset, cutoff):
 def _identity(model, train, validation, weights, settings, theta):
     """What must be the same for a run to go on.  JSON turns tuples into lists, so it goes through it here too."""
     def mark(data):
-        arrays = [] if data is None else [a for s in data.structures for a in (s.numbers, s.positions)] + [
-            a for name in sorted(data.targets) for a in data.targets[name]]
+        arrays = [] if data is None else [
+            *(a for s in data.structures for a in (s.numbers, s.positions, s.charge, () if s.cell is None else s.cell)),
+            *(a for name in sorted(data.targets) for a in data.targets[name])]
         return zlib.crc32(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays))
     return json.loads(json.dumps({
         "model": repr(model), "training data": mark(train), "validation data": mark(validation), "weights": weights,

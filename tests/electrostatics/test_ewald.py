@@ -53,8 +53,8 @@ def test_the_sum_is_the_truth(name):
 
 
 def test_gaussian_charges_need_no_ewald():
-    """Their Fourier series converges by itself: E = sum_k 2 pi/(V k^2) |sum_j q_j exp(-k^2 s_j^2/2 + i k.r_j)|^2, less each
-    cloud's own energy q^2/(2 sqrt(pi) s).  Waves to |k| s = 8 leave exp(-64); 1e-12: sums of 1e4 waves."""
+    """Their Fourier series converges by itself: E = sum_k 2 pi/(V k^2) |sum_j q_j exp(-k^2 s_j^2/2 + i k.r_j)|^2, less
+    each cloud's own energy q^2/(2 sqrt(pi) s).  Waves to |k| s = 8 leave exp(-64); 1e-12: sums of 1e4 waves."""
     positions, charges, cell, widths = truth("gaussian", "positions", "charges", "cell", "widths")
     assert abs(charges.sum()) > 0.1
     n = np.array(list(np.ndindex(45, 45, 45))) - 22

@@ -1,11 +1,18 @@
 """Particle-mesh Ewald: the answers of Ewald's sum within its promise, exact derivatives, splines and their aliases."""
 
+import sys
+import types
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import special
 
 from se3ref import electrostatics as es
-from se3ref.electrostatics import mesh_errors, pme, splines
+from se3ref.electrostatics import mesh_errors, pairs, pme, splines
+from se3ref.systems.neighbors import neighbor_list
 from tests.electrostatics.test_ewald import ions
+from tests.standin import DeviceArray
 
 H = 1e-30
 
@@ -22,10 +29,10 @@ def test_splines_by_divided_differences(order):
         u = t + order - 1 - touched
         terms = [(-1.0) ** k * _binomial(order, k) * np.where(u > k, (u - k) ** (order - 1), 0) for k in range(order)]
         direct = np.sum(terms, axis=0) / np.prod(np.arange(1.0, order))
-        assert np.abs(weights[:, touched] - direct).max() <= 1e-16 * order**order
+        assert np.abs(weights[touched] - direct).max() <= 1e-16 * order**order
     moved, _ = splines.weights(t + 1j * H, order)
     assert np.abs(moved.imag / H - slopes).max() <= 1e-15
-    assert np.abs(weights.sum(1) - 1).max() <= 1e-15 and np.abs(slopes.sum(1)).max() <= 1e-15
+    assert np.abs(weights.sum(0) - 1).max() <= 1e-15 and np.abs(slopes.sum(0)).max() <= 1e-15
 
 
 def _binomial(n, k):
@@ -40,7 +47,7 @@ def test_waves_are_what_their_aliases_say(order):
     points = np.floor(u)[:, None] - order + 1 + np.arange(order)
     a, waves = splines.aliases(n, K, order, most=200)
     for j in range(3):
-        mesh = (w * np.exp(2j * np.pi * n[j] * points / K)).sum(1)
+        mesh = (w.T * np.exp(2j * np.pi * n[j] * points / K)).sum(1)
         exact = (a[j] * np.exp(2j * np.pi * waves[j] * u[:, None] / K)).sum(1)
         b = exact[0] / mesh[0]                                 # one number for all places, and of the size it says
         assert abs(b) ** 2 == pytest.approx(splines.damping(n[j:j + 1], K, order)[0], rel=1e-6)
@@ -83,7 +90,7 @@ def test_errors_are_known_before(order, h):
     a mean over 600 components of a random error."""
     positions, charges, cell = ions(200, 13.0, 0.3, True)
     alpha, mesh = 0.7, pme._mesh(cell, h, order)
-    edges = pme.neighbor_list(positions, cell, pme.EVERYWHERE, 6.0 / alpha)
+    edges = pairs.pairs_within(positions, cell, 6.0 / alpha)
     dr = pme.mesh_sum(pme.MeshPlan(alpha, 6.0 / alpha, edges, order, mesh), positions, charges, cell)[1]
     exact = es.ewald_sum(positions, charges, cell, accuracy=1e-12, coulomb=1.0).forces
     measured = np.sqrt(((dr + exact) ** 2).sum(1).mean())
@@ -142,3 +149,58 @@ def test_bad_input_is_refused(named, message):
 def test_without_charges_there_is_nothing():
     found = es.pme_sum(np.eye(3), np.zeros(3), 5 * np.eye(3))
     assert found.energy == 0 and not found.forces.any()
+
+
+# --- pairs, set-ups, devices ----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("cutoff", [1.5, 4.0, 9.0])
+@pytest.mark.parametrize("skew", [0.0, 0.8])
+def test_every_pair_once(skew, cutoff):
+    """Both ways round they are the neighbour list, an atom's own images and cells smaller than the cutoff included."""
+    positions, _, cell = ions(12, 6.0, skew)
+    positions = positions + np.arange(36).reshape(12, 3) % 5 @ cell            # far outside the cell, too
+    first, second, atom, shift = pairs.pairs_within(positions, cell, cutoff)
+    i, j, d = atom[first], atom[second], shift[second] - shift[first]
+    both = np.concatenate([np.column_stack([i, j, d]), np.column_stack([j, i, -d])])
+    i, j, d = neighbor_list(positions, cell, np.ones(3, bool), cutoff)
+    assert np.array_equal(both[np.lexsort(both.T[::-1])], np.column_stack([i, j, d]))
+
+
+def test_what_is_kept_for_a_cell_is_for_that_cell_alone():
+    """The second call finds the set-up of the first; a cell that differs in its last digit does not."""
+    positions, charges, cell = ions(30, 7.0, 0.3, True)
+    pme._kept_weights.cache_clear()
+    first = es.pme_sum(positions, charges, cell)
+    made = pme._kept_weights.cache_info().misses
+    again = es.pme_sum(positions, charges, cell)
+    assert pme._kept_weights.cache_info().misses == made and np.array_equal(first.forces, again.forces)
+    plan = pme.plan_for(positions, charges, cell, 1e-5)
+    kept = [pme._mesh_weights(plan.mesh, plan.order, plan.alpha, c)[0] for c in (cell, cell * (1 + 1e-15))]
+    assert not np.array_equal(*kept)
+
+
+@pytest.mark.parametrize("step", [0, 1j * H])
+def test_the_same_on_a_device(step, monkeypatch):
+    """With a plan made on the host, all arrays of the sum stay on the device."""
+    for module in ("cupyx", "cupyx.scipy"):
+        monkeypatch.setitem(sys.modules, module, types.SimpleNamespace())
+    device_erfc = types.SimpleNamespace(erfc=lambda x: DeviceArray(special.erfc(x.get())))
+    monkeypatch.setitem(sys.modules, "cupyx.scipy.special", device_erfc)
+    positions, charges, cell = ions(30, 7.0, 0.4, True)
+    plan = pme.plan_for(positions, charges, cell, 1e-4)
+    there = replace(plan, edges=tuple(map(DeviceArray, plan.edges)))
+    arguments = positions + step * positions[::-1], charges + step, cell + step * cell.T
+    here, there = pme.mesh_sum(plan, *arguments), pme.mesh_sum(there, *map(DeviceArray, arguments))
+    for one, other in zip(here, there, strict=True):
+        assert isinstance(other, DeviceArray) and other.dtype == one.dtype
+        for part in (np.real, np.imag):                        # eps by the number of terms: a thousand pairs each
+            assert np.abs(part(one) - part(other.get())).max() <= 1e-13 * np.abs(part(one)).max()
+
+
+def test_single_precision_stays_single():
+    """Its rounding, 6e-8, by the thousand terms of a force; the float64 sum is the same as with rounded arguments."""
+    arguments = [x.astype(np.float32) for x in ions(30, 7.0, 0.4, True)]
+    double = [x.astype(float) for x in arguments]
+    plan = pme.plan_for(*double, 1e-4)
+    for one, other in zip(pme.mesh_sum(plan, *arguments), pme.mesh_sum(plan, *double), strict=True):
+        assert one.dtype == np.float32 and np.abs(one - other).max() <= 1e-5 * np.abs(other).max()

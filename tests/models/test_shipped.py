@@ -60,7 +60,7 @@ def card_errors(name):
 
 
 def test_beyond_the_cutoff_charges_know_what_a_local_network_cannot():
-    """Ions in orientations that no training saw, farther apart than any that it saw: with the same steps, frames, network."""
+    """Ions in orientations that no training saw, farther apart than any that it saw; the same steps for both."""
     assert card_errors("hybrid_formate_ammonium")[0] <= 15e-3 and card_errors("local_formate_ammonium")[0] > 0.3
 
 
@@ -72,7 +72,7 @@ def test_a_gas_of_ions():
 
 
 def test_two_charges_in_one_geometry():
-    """Ag3+ and Ag3-: neighbours are the same, so a local network says the same of both; half their difference is left."""
+    """Ag3+ and Ag3-: neighbours are the same, so a local network says the same of both."""
     silver = datasets.load("silver_trimers_test")
     pair = silver.structures[:2]
     for name, tells in (("local_silver_trimers", False), ("hybrid_silver_trimers", True)):

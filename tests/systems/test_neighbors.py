@@ -171,7 +171,7 @@ def test_a_skewed_cell_costs_no_more():
     rng = np.random.default_rng(0)
     positions, short = rng.uniform(0, 6, (50, 3)), 6 * np.eye(3) + rng.uniform(-1, 1, (3, 3))
     skewed = np.array([[1, 0, 0], [1000, 1, 0], [300, -200, 1]]) @ short
-    images = [len(neighbors._images(positions, cell, CRYSTAL, 5.0)[1]) for cell in (short, skewed)]
+    images = [len(neighbors.images_within(positions, cell, CRYSTAL, 5.0)[1]) for cell in (short, skewed)]
     assert images[1] <= 1.5 * images[0]                        # another set of short vectors, of another outline
     assert len(edges(positions, short, CRYSTAL, 5.0)) == len(edges(positions, skewed, CRYSTAL, 5.0))
 
