@@ -67,14 +67,28 @@ def measure(case, seconds):
     work = case.setup()
     difference = _compare(work)
     memory = _memory_ratio(work)
-    ours_calls, theirs_calls = (_calls_per_timing(work, side) for side in (work.ours, work.theirs))
-    pairs, spent = [], 0.0
-    while len(pairs) < 5 or spent < seconds:
-        ours = cpu_time(work.ours, ours_calls, work.before)
-        theirs = cpu_time(work.theirs, theirs_calls, work.before)
-        pairs.append((ours, theirs))
-        spent += ours * ours_calls + theirs * theirs_calls
+    times = rounds({"ours": work.ours, "theirs": work.theirs}, seconds, before=work.before)
+    pairs = list(zip(times["ours"], times["theirs"], strict=True))
     return _result(case, work, pairs, difference, memory)
+
+
+def rounds(sides, seconds, at_least=5, before=nothing, shortest=0.05):
+    """CPU seconds a call of each of `sides`, {name: function}, all in turn, round after round for about `seconds` of
+    CPU time: {name: one number a round}.
+
+    A timing lasts `shortest` at least, in as many calls as that takes, far above the clock's resolution.  The round
+    that finds out how many is a second warm-up, and counts only if no side needs more than one.
+    """
+    times = {name: [cpu_time(side, 1, before)] for name, side in sides.items()}
+    calls = {name: max(1, math.ceil(shortest / first)) for name, [first] in times.items()}
+    spent = sum(first for [first] in times.values())
+    if max(calls.values()) > 1:
+        times = {name: [] for name in sides}
+    while len(next(iter(times.values()))) < at_least or spent < seconds:
+        for name, side in sides.items():
+            times[name].append(cpu_time(side, calls[name], before))
+            spent += times[name][-1] * calls[name]
+    return times
 
 
 def cpu_time(function, calls, before=nothing):
@@ -105,11 +119,6 @@ def _compare(work):
     return float(work.difference(ours, work.theirs()))
 
 
-def _calls_per_timing(work, side, at_least=0.05):
-    """How many calls last about 0.05 s: far above the clock's resolution.  The call is a second warm-up."""
-    return max(1, math.ceil(at_least / cpu_time(side, 1, work.before)))
-
-
 def _result(case, work, pairs, difference, memory):
     ratios = [ours / theirs for ours, theirs in pairs]
     low, ratio, high = statistics.quantiles(ratios, n=4)
@@ -120,21 +129,22 @@ def _result(case, work, pairs, difference, memory):
 
 def _memory_ratio(work):
     """Peak memory of one call beyond what was held before it, ours/theirs; None where Linux does not tell."""
-    if not Path("/proc/self/clear_refs").exists():
-        return None
     ours, theirs = (peak_memory(side, work.before) for side in (work.ours, work.theirs))
     return ours / theirs if theirs else None
 
 
 def peak_memory(function, before=nothing):
-    """Bytes by which the process grows at most during one call, its result included (Linux).
+    """Bytes by which the process grows at most during one call, its result included; None where Linux does not tell.
 
     Freed memory goes back to the system first, so that the call cannot hide in it; then the high-water mark
     is reset (writing 5 to clear_refs, see proc(5)) and read again afterwards.
     """
+    reset = Path("/proc/self/clear_refs")
+    if not reset.exists():
+        return None
     before()
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
+    reset.write_text("5")
     held = _status("VmRSS")
     kept = function()
     grown = _status("VmHWM") - held

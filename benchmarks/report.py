@@ -8,14 +8,19 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("numpy", "scipy", "torch", "e3nn", "mace-torch", "sphericart", "spherical", "vesin", "matscipy")
+PACKAGES = ("numpy", "scipy", "torch", "e3nn", "mace-torch", "sphericart", "spherical", "vesin", "matscipy",
+            "torch-pme", "openmm")
 HEADINGS = ("kernel", "size", "peer", "ratio", "quartiles", "target", "ours, ms", "peer's, ms", "difference",
             "memory")
 
 
 def table(results):
     """The results as a Markdown table with even columns; README.md says how to read it."""
-    rows = [HEADINGS, *map(_cells, results)]
+    return markdown([HEADINGS, *map(_cells, results)])
+
+
+def markdown(rows):
+    """Rows of text, the headings first, as a table with even columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
@@ -63,14 +68,18 @@ def save(results, folder, name):
     """Write results_NAME.json and results_NAME.md: the results, and the machine they were measured on."""
     where = machine()
     content = {"machine": where, "results": [dataclasses.asdict(r) for r in results]}
-    _write(folder / f"results_{name}.json", json.dumps(content, indent=1) + "\n")
-    versions = ", ".join(f"{package} {version}" for package, version in where["versions"].items())
-    _write(folder / f"results_{name}.md",
-           f"Measured {where['date']} on {where['processor']} ({where['cores']} cores, one thread used), "
-           f"Python {where['python']}, {versions}.\n\n{table(results)}\n")
+    write(folder / f"results_{name}.json", json.dumps(content, indent=1) + "\n")
+    write(folder / f"results_{name}.md", f"{heading(where)}\n\n{table(results)}\n")
 
 
-def _write(path, text):
+def heading(where):
+    """The line above a table: when and where it was measured, and of which versions."""
+    versions = ", ".join(f"{package} {version}" for package, version in where["versions"].items() if version)
+    return (f"Measured {where['date']} on {where['processor']} ({where['cores']} cores, one thread used), "
+            f"Python {where['python']}, {versions}.")
+
+
+def write(path, text):
     """Write to a temporary name first, so that a stopped run leaves the old file whole."""
     part = path.with_name(path.name + ".part")
     part.write_text(text)

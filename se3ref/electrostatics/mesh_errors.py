@@ -11,7 +11,8 @@ Over random places different exponentials average out, and their squares add up.
     X = sum_k w_k^2 ( sum_s a_s^2 k_s^2 sum_t a_t^2 + k^2 (1 - 2 a_0^2) )                                          (1)
     Y = sum_d 2 |D_d|^2,   D_d = sum_k w_k sum_s a_(s+d) a_s k_(s+d)       a particle's force on itself, by the mesh
 
-where D_d keeps the nearest aliases, one step along each of the three directions.  (1) is known before any particle.
+where D_d keeps the nearest aliases, one step along each of the three directions.  There k and -k together have
+k_(s+d) - k_s = 2 pi K_d b_d, so that D_d = pi K_d b_d sum_k w_k sum_s a_(s+d) a_s.  (1) is known before any particle.
 Source: the way of Ballenegger, Cerda, Holm, J. Chem. Theory Comput. 8 (2012) 936.
 """
 
@@ -25,7 +26,7 @@ from scipy import fft
 from se3ref.electrostatics import splines
 from se3ref.electrostatics.ewald import wave_weights
 
-FEW = 24                            # the estimates are then those of the whole mesh to 2 %, mostly to 0.1 %
+FEW, WIDE = 24, 5.0                 # mesh points, and widths 1/alpha: then the estimates are those of the whole mesh
 
 
 def mesh_error(cell, mesh, order, alpha, q2, q4, N):
@@ -36,15 +37,19 @@ def mesh_error(cell, mesh, order, alpha, q2, q4, N):
 
 @functools.lru_cache(64)
 def _kept_parts(cell, mesh, order, alpha):
-    """X and Y of (1), from a part of the cell with at most FEW mesh points along each direction.
+    """X and Y of (1), from a part of the cell: FEW mesh points along each direction, more if they are below WIDE/alpha.
 
     In a large cell a sum over k is an integral, V times a number that the mesh alone decides: X, with V^-2 in it, goes
     as 1/V, and Y, with V^-1 in D, stays.  Not so for odd orders: the more points, the nearer to n = K/2 are waves that
     their splines lose.
     """
-    few = mesh if order % 2 else tuple(min(K, FEW) for K in mesh)
+    cell = np.frombuffer(cell).reshape(3, 3)
+    few = mesh
+    if order % 2 == 0:
+        wide = WIDE / alpha * np.array(mesh) / np.sqrt((cell * cell).sum(1))
+        few = tuple(min(K, max(FEW, math.ceil(x))) for K, x in zip(mesh, wide, strict=True))
     share = np.array(few) / mesh
-    X, Y = error_parts(np.frombuffer(cell).reshape(3, 3) * share[:, None], few, order, alpha)
+    X, Y = error_parts(cell * share[:, None], few, order, alpha)
     return X * share.prod(), Y
 
 
@@ -52,7 +57,7 @@ def error_parts(cell, mesh, order, alpha):
     """X and Y of (1).
 
     All sums over aliases are products of sums over one direction, of a^2, a^2 m, a^2 m^2 with m = n + sK (and of
-    a_(s+1) a_s, a_(s+1) a_s m); k_s^2 = sum_de G_de m_d m_e with the metric G of 2 pi b_d.
+    a_(s+1) a_s); k_s^2 = sum_de G_de m_d m_e with the metric G of 2 pi b_d.
     """
     B = 2 * math.pi * np.linalg.inv(cell)
     G = B.T @ B
@@ -63,9 +68,9 @@ def error_parts(cell, mesh, order, alpha):
     both = np.where(n[2] > 0, 2.0, 1.0)                        # of k and -k one is here
     X = (both * w * w * _squares(a, m, G, k2)).sum()
     Y = 0.0
-    for d in range(3):                                         # by k -> -k only the component along d is left
-        next_to = [(a[e][:, 1:] * a[e][:, :-1] * m[e][:, 1:] if e == d else a[e] ** 2).sum(1) for e in range(3)]
-        Y += 2 * G[d, d] * (both * w * outer(*next_to)).sum() ** 2
+    for d in range(3):
+        next_to = [(a[e][:, 1:] * a[e][:, :-1] if e == d else a[e] ** 2).sum(1) for e in range(3)]
+        Y += 2 * G[d, d] * (mesh[d] / 2 * (both * w * outer(*next_to)).sum()) ** 2
     return float(X), float(Y)
 
 
