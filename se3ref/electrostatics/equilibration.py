@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from se3ref.electrostatics.interactions import interaction
-from se3ref.electrostatics.pairs import checked
+from se3ref.electrostatics.pairs import checked, of_atoms
 
 RESIDUAL = 1e-14            # of (2), relative to what it starts from: energies see its square, forces of (3) itself
 
@@ -59,9 +59,10 @@ def equilibrate(positions, cell, electronegativity, hardness, widths, total_char
     the energy that a Gaussian of charge 1 has by itself.  ValueError for bad arguments, where the search meets charges
     along which (1) falls without end, and where it does not settle.
     """
-    positions, _, cell, widths = checked(positions, None, cell, widths)
-    n = len(positions)
-    chi, J = _of_atoms("electronegativity", electronegativity, n), _of_atoms("hardness", hardness, n)
+    if widths is None:
+        raise ValueError("charges that equilibrate are Gaussian: give widths (n,), in angstrom; got None")
+    positions, chi, cell, widths = checked(positions, electronegativity, cell, widths, "electronegativity")
+    n, J = len(chi), of_atoms("hardness", hardness, len(chi))
     if not (np.isscalar(total_charge) and np.isreal(total_charge) and np.isfinite(total_charge)):
         raise ValueError(f"total_charge must be a finite number, in e; got {total_charge!r}")
     if not (J > 0).all():
@@ -70,16 +71,8 @@ def equilibrate(positions, cell, electronegativity, hardness, widths, total_char
     q, e, mu, pull_both = equilibrated(A, chi, J, float(total_charge))
 
     def pull(dcharges, denergy=0.0):
-        return pull_both(np.full(n, float(denergy)), _of_atoms("dcharges", dcharges, n))
+        return pull_both(np.full(n, float(denergy)), of_atoms("dcharges", dcharges, n))
     return Equilibrium(q, float(e.sum()), float(mu), pull)
-
-
-def _of_atoms(name, x, n):
-    """x (n,) as an array of float64; ValueError for what is none."""
-    x = np.asarray(x, float)
-    if x.shape != (n,) or not np.isfinite(x).all():
-        raise ValueError(f"{name} must be {n} finite numbers, one for each position; got {x.tolist()}")
-    return x
 
 
 def equilibrated(A, chi, J, Q):

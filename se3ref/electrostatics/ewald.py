@@ -32,6 +32,7 @@ Source: Ewald, Ann. Phys. 369 (1921) 253; for the background, Hummer, Pratt, Gar
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -69,37 +70,42 @@ def ewald_sum(positions, charges, cell=None, accuracy=1e-8, widths=None, slab=No
     """Electrostatics of charges (n,) at positions (n,3) in a cell (3,3), or of an isolated system (cell None).
 
     accuracy: the root-mean-square error of the forces, relative to the root mean square of the forces, or to
-    1e-3 coulomb <q^2>/(V/N)^(2/3) if that is more (in a perfect crystal all forces vanish); 1e-14 to 0.1.
-    widths: (n,) angstrom, of Gaussian charges; None: points.  The energy of a charge with itself is left out.
+    1e-3 coulomb <q^2>/(V/N)^(2/3) if that is more (in a perfect crystal all forces vanish); 1e-14 to 0.1.  Kept where
+    charges are spread over the cell, as (3) supposes; a droplet of one sign in a large empty box can miss it tenfold.
+    widths: (n,) angstrom, of Gaussian charges; None: points.  The energy of a charge with itself is left out.  Pairs
+    are summed as far as the widest reach: widths are small beside the cell.
     slab: 0, 1 or 2, the lattice vector across a slab that repeats in the other two: the forces between its images
     across are taken out.  coulomb: e^2/(4 pi epsilon_0) in the units wanted, by default eV angstrom/e^2.
 
     Returns `Electrostatics`.  ValueError for bad positions, cells, charges, widths or accuracies.
     """
     positions, charges, cell, widths = checked(positions, charges, cell, widths)
-    if slab not in (None, 0, 1, 2) or slab is not None and cell is None:
+    check_accuracy(accuracy, 1e-14)
+    if slab is not None and (isinstance(slab, bool) or not isinstance(slab, int) or slab not in (0, 1, 2)
+                             or cell is None):
         raise ValueError(f"slab is 0, 1 or 2, the lattice vector across a slab in a cell, or None; got {slab!r}")
     if cell is None:
         return packed(*plain_sum(positions, charges, widths), charges, None, coulomb)
-    check_accuracy(accuracy, 1e-14)
 
     def evaluate(error):
         found = lattice_sum(plan_for(positions, charges, cell, error, widths), positions, charges, cell, widths)
         return found if slab is None else added(found, slab_term(positions, charges, cell, slab))
-    return packed(*to_accuracy(evaluate, charges, cell, accuracy), charges, cell, coulomb)
+    return packed(*to_accuracy(evaluate, charges, cell, accuracy, room=0.2), charges, cell, coulomb)
 
 
 def check_accuracy(accuracy, least):
     """ValueError for an accuracy that is out of reach, or none."""
-    if not (isinstance(accuracy, int | float) and least <= accuracy <= 0.1):
+    if isinstance(accuracy, bool) or not (isinstance(accuracy, Real) and least <= accuracy <= 0.1):
         raise ValueError(f"accuracy is a relative error of the forces, between {least:g} and 0.1; got {accuracy!r}")
 
 
-def to_accuracy(evaluate, charges, cell, accuracy):
+def to_accuracy(evaluate, charges, cell, accuracy, room):
     """evaluate(error) with the error that the accuracy promises, whose scale is the forces themselves.
 
-    A coarse sum tells their size; where they are small beside its own error, a finer one.
+    A coarse sum tells their size; where they are small beside its own error, a finer one.  room: the share of the
+    accuracy that is planned for; the rest is for the scale, for chance in (3), and for stress, which weighs waves more.
     """
+    accuracy = float(accuracy)
     typical = (charges @ charges) / len(charges) / (volume(cell) / len(charges)) ** (2 / 3)
     error = 0.1 * typical
     while True:
@@ -107,12 +113,14 @@ def to_accuracy(evaluate, charges, cell, accuracy):
         scale = max(math.sqrt((found[1] ** 2).sum() / len(charges)), 1e-3 * typical)
         if error <= accuracy * scale:
             return found
-        wanted = 0.5 * accuracy * scale                        # some room: for the scale, and for chance in (3)
+        wanted = room * accuracy * scale
         error = wanted if scale >= 2 * error else max(wanted, error / 20)           # they add up as squares
 
 
 def packed(phi, dr, strain, charges, cell, coulomb):
-    """`Electrostatics` of sums with coulomb = 1; E = 1/2 sum q phi."""
+    """`Electrostatics` of sums with coulomb = 1; E = 1/2 sum q phi.  ValueError for a coulomb that is no number."""
+    if not (isinstance(coulomb, Real) and math.isfinite(coulomb)):
+        raise ValueError(f"coulomb is a finite number, by default {COULOMB:.6f} eV angstrom/e^2; got {coulomb!r}")
     stress = None if cell is None else coulomb * strain / volume(cell)
     return Electrostatics(float(0.5 * coulomb * (charges @ phi)), -coulomb * dr, coulomb * phi, stress)
 
@@ -284,8 +292,9 @@ def madelung(structure, charges):
     does not repeat, or has charges of one sign only.  Source: Madelung, Phys. Z. 19 (1918) 524.
     """
     charges = np.asarray(charges, float)
-    if not structure.pbc.all() or not charges.min() < 0 < charges.max():
-        raise ValueError(f"a Madelung constant is that of a crystal of ions of both signs; got {structure} with "
+    if not structure.pbc.all() or not charges.size or not charges.min() < 0 < charges.max() or (
+            charges.sum() ** 2 > 1e-20 * (charges**2).sum()):
+        raise ValueError(f"a Madelung constant is that of a neutral crystal of ions; got {structure} with "
                          f"charges {charges.tolist()}")
     E = ewald_sum(structure.positions, charges, structure.cell, accuracy=1e-13, coulomb=1.0).energy
     reach = math.sqrt((structure.cell**2).sum())               # far enough for every ion to meet its counterions

@@ -132,15 +132,35 @@ def plain_sum(positions, charges, widths):
     return felt[0], felt[1:].T, None
 
 
-def checked(positions, charges, cell, widths):
-    """The arguments as arrays of float64; ValueError where they are no charges in a cell."""
-    positions = np.asarray(positions, float)
+def checked(positions, charges, cell, widths, name="charges"):
+    """The arguments as arrays of float64; ValueError where they are no charges (or what `name` says) in a cell."""
+    positions = real_numbers("positions", positions)
+    if positions.ndim != 2 or not len(positions):
+        raise ValueError(f"positions must have the shape (n, 3), n at least 1; got {positions.shape}")
     structure = Structure(np.ones(len(positions), int), positions, cell, cell is not None)
-    charges, widths = (None if x is None else np.asarray(x, float) for x in (charges, widths))
-    for name, x in (("charges", charges), ("widths", widths)):
-        if x is not None and (x.shape != (len(positions),) or not np.isfinite(x).all()):
-            raise ValueError(f"{name} must be {len(positions)} finite numbers, one for each position; got an array of "
-                             f"shape {x.shape}{'' if np.isfinite(x).all() else ' with NaN or infinity'}")
-    if widths is not None and not (widths > 0).all():
-        raise ValueError(f"widths of Gaussian charges are above 0, in angstrom; the least is {widths.min()}")
+    charges = of_atoms(name, charges, len(positions))
+    if widths is not None:
+        widths = of_atoms("widths", widths, len(positions))
+        if not (widths > 0).all():
+            raise ValueError(f"widths of Gaussian charges are above 0, in angstrom; the least is {widths.min()}")
     return structure.positions, charges, structure.cell, widths
+
+
+def of_atoms(name, x, n):
+    """x (n,) as an array of float64; ValueError for what is none, or not finite."""
+    x = real_numbers(name, x)
+    if x.shape != (n,) or not np.isfinite(x).all():
+        raise ValueError(f"{name} must be {n} finite numbers, one for each position; got an array of shape {x.shape}"
+                         f"{'' if np.isfinite(x).all() else ' with NaN or infinity'}")
+    return x
+
+
+def real_numbers(name, x):
+    """x as an array of float64; ValueError for what is none, complex numbers among it."""
+    try:
+        x = np.asarray(x)
+        if x.dtype.kind not in "fiu":
+            raise ValueError(x.dtype)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of real numbers; got {error}") from None
+    return x.astype(np.float64)

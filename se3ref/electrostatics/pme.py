@@ -39,10 +39,12 @@ from se3ref.electrostatics.ewald import (
 )
 from se3ref.electrostatics.mesh_errors import error_parts, mesh_error, outer, squared_lengths, wave_numbers
 from se3ref.electrostatics.pairs import COULOMB, checked, pair_sum, pairs_within
+from se3ref.systems.neighbors import short_basis
 
 ORDERS = (4, 5, 6, 7, 8)
 EVEN = (4, 6, 8)                    # of these one is chosen: transforms are slow on odd meshes
 POINT, MESH = 8.0, 28.0             # nanoseconds for a mesh point that a particle touches, and for one of the mesh
+LARGEST = 2e8                       # points of a mesh: 1.6 GB for each array on it
 KEPT = 4                            # weights of waves, of so many cells and meshes
 STEPS = 0.2 * 1.12 ** np.arange(22)                            # alpha h, for the table of errors
 
@@ -50,12 +52,14 @@ STEPS = 0.2 * 1.12 ** np.arange(22)                            # alpha h, for th
 @dataclass(frozen=True, eq=False)
 class MeshPlan:
     """What is decided before the sum: alpha, 1/angstrom; cutoff, angstrom, and the pairs within it; order: of the
-    splines; mesh: (3,) how many points along each lattice vector."""
+    splines; mesh: (3,) how many points along each of the short lattice vectors, basis @ cell, basis (3,3) integers:
+    along those of a skewed cell a mesh would be fine in one direction and coarse in another."""
     alpha: float
     cutoff: float
     edges: tuple
     order: int
     mesh: tuple
+    basis: np.ndarray
 
 
 def pme_sum(positions, charges, cell, accuracy=1e-5, order=None, coulomb=COULOMB):
@@ -71,21 +75,25 @@ def pme_sum(positions, charges, cell, accuracy=1e-5, order=None, coulomb=COULOMB
                          "ewald_sum(positions, charges)")
     positions, charges, cell, _ = checked(positions, charges, cell, None)
     check_accuracy(accuracy, 1e-9)
-    if order is not None and order not in ORDERS:
+    if order is not None and not (isinstance(order, int | np.integer) and order in ORDERS):
         raise ValueError(f"splines have the order 4 to 8; got {order!r}")
 
     def evaluate(error):
         return mesh_sum(plan_for(positions, charges, cell, error, order), positions, charges, cell)
-    return packed(*to_accuracy(evaluate, charges, cell, accuracy), charges, cell, coulomb)
+    return packed(*to_accuracy(evaluate, charges, cell, accuracy, room=0.5), charges, cell, coulomb)
 
 
 # --- the plan -------------------------------------------------------------------------------------------------
 
 def plan_for(positions, charges, cell, error, order=None, widths=None):
-    """The cheapest MeshPlan that keeps the errors of pairs and mesh at error/sqrt(2), in e^2/angstrom^2."""
+    """The cheapest MeshPlan that keeps the errors of pairs and mesh at error/sqrt(2), in e^2/angstrom^2.
+
+    ValueError where that takes a mesh of more than LARGEST points.
+    """
+    basis = short_basis(cell)[0]
     V, N, q2, q4 = float(volume(cell)), len(charges), float((charges**2).sum()), float((charges**4).sum())
     if q2 == 0:
-        return MeshPlan(1.0, 1.0, pairs_within(positions, cell, 1.0), 4, (8, 8, 8))
+        return MeshPlan(1.0, 1.0, pairs_within(positions, cell, 1.0), 4, (8, 8, 8), basis)
     share, orders = error / math.sqrt(2), EVEN if order is None else (order,)
     alphas = _alphas(N, V, widths)
     cutoffs = np.array([pair_reach(alpha, share, q2, N, V) for alpha in alphas])
@@ -93,11 +101,11 @@ def plan_for(positions, charges, cell, error, order=None, widths=None):
     best = np.argmin(_cost(cutoffs, np.array(orders)[:, None], steps, N, V))
     row, column = divmod(int(best), len(alphas))
     p, alpha, cutoff, h = orders[row], float(alphas[column]), float(cutoffs[column]), steps[row, column]
-    mesh = _mesh(cell, h, p)
-    while mesh_error(cell, mesh, p, alpha, q2, q4, N) > share:                 # a skewed mesh has nearer aliases
+    mesh = _mesh(basis @ cell, h, p)
+    while mesh_error(basis @ cell, mesh, p, alpha, q2, q4, N) > share:         # a skewed mesh has nearer aliases
         h *= 0.93
-        mesh = _mesh(cell, h, p)
-    return MeshPlan(alpha, cutoff, pairs_within(positions, cell, cutoff), p, mesh)
+        mesh = _mesh(basis @ cell, h, p)
+    return MeshPlan(alpha, cutoff, pairs_within(positions, cell, cutoff), p, mesh, basis)
 
 
 def _alphas(N, V, widths):
@@ -124,6 +132,9 @@ def _mesh(cell, h, order):
         while order % 2 and K % 2 == 0:
             K = fft.next_fast_len(K + 1, real=True)
         mesh.append(K)
+    if math.prod(mesh) > LARGEST:
+        raise ValueError(f"this accuracy takes a mesh of {' x '.join(map(str, mesh))} points with splines of order "
+                         f"{order}: ask for less, for a higher order (by default the cheapest), or take ewald_sum")
     return tuple(mesh)
 
 
@@ -152,13 +163,14 @@ def _table(order):
 
 def mesh_sum(plan, positions, charges, cell, widths=None):
     """phi = dE/dq (n,), dE/dr (n,3) and dE/dstrain (3,3), coulomb = 1; analytic in positions, charges and cell."""
+    short = np.asarray(plan.basis, real_dtype(cell.dtype), like=cell) @ cell
     return added(pair_sum(positions, charges, cell, plan.edges, plan.alpha, widths),
-                 mesh_waves(plan, positions, charges, cell),
+                 mesh_waves(plan, positions, charges, short),
                  self_and_background(plan.alpha, charges, cell, widths))
 
 
 def mesh_waves(plan, positions, charges, cell):
-    """(2) and (3): phi, dE/dr, dE/dstrain."""
+    """(2) and (3): phi, dE/dr, dE/dstrain; cell: the short lattice vectors."""
     reciprocal = np.linalg.inv(cell)
     w, sloped = _mesh_weights(plan.mesh, plan.order, plan.alpha, cell)
     touched = splines.Touched(positions @ reciprocal, plan.mesh, plan.order)

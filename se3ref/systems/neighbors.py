@@ -84,7 +84,7 @@ def images_within(positions, cell, pbc, cutoff):
     margin: no coordinate or distance is rounded by more, angstrom
     """
     lattice = cell[pbc]
-    U, dual = _short_basis(lattice)
+    U, dual = short_basis(lattice)
     home = np.floor(positions @ dual)
     reach = cutoff * np.sqrt((dual * dual).sum(0))              # 1/|d_i| is the distance of lattice planes
     farthest = np.abs(home).max(0) + np.ceil(reach) + 1
@@ -99,7 +99,7 @@ def images_within(positions, cell, pbc, cutoff):
     return home @ in_cell, atom[order], shift[order], margin
 
 
-def _short_basis(lattice):
+def short_basis(lattice):
     """(U, dual): short vectors a = U @ lattice (k,3), U integer of determinant +-1; dual (3,k), a @ dual = 1.
 
     In a skewed cell the planes of the lattice lie close, and the cutoff would reach across many of them.  Each

@@ -264,7 +264,15 @@ CELL = 5 * np.eye(3)
     (([[0, 0, 0], [1, 0, 0]], [1.0, -1.0], CELL), {"widths": [0.5, -0.5]}, "above 0"),
     (([[0, 0, 0], [1, 0, 0]], [1.0, -1.0], CELL), {"slab": 3}, "slab"),
     (([[0, 0, 0], [1, 0, 0]], [1.0, -1.0]), {"slab": 2}, "slab"),
+    (([[0, 0, 0], [1, 0, 0]], [1.0, -1.0], CELL), {"slab": True}, "slab"),
+    (([[0, 0, 0], [1, 0, 0]], [1.0, -1.0]), {"accuracy": "high"}, "accuracy"),
+    (([[0, 0, 0], [1, 0, 0]], [1.0, -1.0j], CELL), {}, "charges must be an array of real numbers"),
+    (([[0, 0, 0], [1j, 0, 0]], [1.0, -1.0], CELL), {}, "positions must be an array of real numbers"),
+    ((None, [1.0, -1.0], CELL), {}, "positions must be an array of real numbers"),
+    (([], [], CELL), {}, "n at least 1"),
+    (([[0, 0, 0], [1, 0, 0]], [1.0, -1.0], CELL), {"coulomb": np.nan}, "coulomb"),
 ])
 def test_bad_input_is_refused(arguments, named, message):
+    """Complex numbers among it: the complex step goes through the sums with a plan, and here would be lost."""
     with pytest.raises(ValueError, match=message):
         es.ewald_sum(*arguments, **named)

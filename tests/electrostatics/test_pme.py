@@ -11,7 +11,7 @@ from scipy import special
 from se3ref import electrostatics as es
 from se3ref.electrostatics import ewald, mesh_errors, pairs, pme, splines
 from se3ref.systems.neighbors import neighbor_list
-from tests.electrostatics.test_ewald import ions
+from tests.electrostatics.test_ewald import distance, ions
 from tests.standin import DeviceArray
 
 H = 1e-30
@@ -96,7 +96,7 @@ def test_errors_are_known_before(order, h):
     for seed in range(4):
         rng = np.random.default_rng(seed)
         positions, charges = rng.random((200, 3)) @ cell, rng.uniform(0.5, 1.5, 200) * (-1.0) ** np.arange(200)
-        off = (pme.mesh_waves(pme.MeshPlan(alpha, 1.0, None, order, mesh), positions, charges, cell)[1]
+        off = (pme.mesh_waves(pme.MeshPlan(alpha, 1.0, None, order, mesh, np.eye(3, dtype=int)), positions, charges, cell)[1]
                - ewald.waves(waves, positions, charges, cell)[1])
         said = mesh_errors.mesh_error(cell, mesh, order, alpha, (charges**2).sum(), (charges**4).sum(), 200)
         ratios.append((off**2).sum() / 200 / said**2)
@@ -108,11 +108,28 @@ def test_a_charge_alone_feels_the_mesh_as_foreseen():
     cell, alpha = ions(2, 13.0, 0.6)[2], 0.7
     for order in pme.ORDERS:
         mesh = pme._mesh(cell, 0.7, order)
-        plan = pme.MeshPlan(alpha, 1.0, None, order, mesh)
+        plan = pme.MeshPlan(alpha, 1.0, None, order, mesh, np.eye(3, dtype=int))
         places = np.random.default_rng(0).random((200, 1, 3)) @ cell
         squares = [(pme.mesh_waves(plan, place, np.ones(1), cell)[1] ** 2).sum() for place in places]
         Y = mesh_errors.error_parts(cell, mesh, order, alpha)[1]
         assert np.sqrt(np.mean(squares) / Y) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("accuracy", [1e-3, 1e-5, 1e-8])
+def test_a_strongly_skewed_basis_of_the_same_lattice(accuracy):
+    """Angles down to 2 degrees: the mesh is laid along short lattice vectors, so that the answer is the same but for
+    rounding, where one along those given would lose long waves in silence."""
+    r, q, cell = ions(50, 10.0)
+    plain = es.pme_sum(r, q, cell, accuracy=accuracy)
+    for U in ([[1, 0, 0], [20, 1, 0], [0, 0, 1]], [[1, 0, 0], [20, 1, 0], [-20, 13, 1]]):
+        skewed = es.pme_sum(r, q, np.array(U) @ cell, accuracy=accuracy)
+        assert distance(skewed, plain) <= 1e-11
+
+
+def test_a_mesh_too_large_is_refused():
+    r, q, cell = ions(2000, 40.0)
+    with pytest.raises(ValueError, match="mesh of .* with splines of order 4: ask for less"):
+        pme.plan_for(r, q, cell, 1e-11, order=4)
 
 
 def test_P45_forces_potential_and_stress_are_exact_derivatives():
