@@ -167,7 +167,7 @@ def draw(lines, path):
     import matplotlib.pyplot as plt
     colours = dict(zip([MESH, EWALD, P3M, f"{P3M}, float32", "torch-pme PME", TORCH_EWALD, "OpenMM"],
                        ["#0072B2", "#0072B2", "#D55E00", "#D55E00", "#E69F00", "#D55E00", "#009E73"], strict=True))
-    figure, panels = plt.subplots(1, 3, figsize=(13, 4.6), layout="constrained")
+    figure, panels = plt.subplots(1, 3, figsize=(13, 5.4), layout="constrained")
     for panel, part in zip(panels, ("sum", "whole"), strict=False):
         for name in libraries(lines):
             p = growth(lines, name, part)
@@ -178,7 +178,7 @@ def draw(lines, path):
             panel.axvline(n, color="0.7", lw=0.8)
             panel.annotate(f"plain sum and mesh\ncross at {n:,.0f}", (n, 0.02), xycoords=("data", "axes fraction"),
                            xytext=(4, 0), textcoords="offset points", fontsize=7)
-        panel.legend(fontsize=7, handlelength=4)
+        panel.legend(fontsize=7, handlelength=4, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.14))
     for name in libraries(lines):
         points = np.array([(x.ions, x.memory / 1e6) for x in lines if x.library == name and x.memory]).T
         if len(points):
