@@ -1,15 +1,22 @@
 """Charge equilibration: the minimum and its multiplier, closed forms and limits, exact derivatives, refusals."""
 
 import math
+import sys
+import types
 
 import numpy as np
 import pytest
+from scipy import special
 
 from se3ref import electrostatics as es
 from se3ref.electrostatics import equilibration
+from se3ref.electrostatics.interactions import interaction
 from se3ref.so3 import random_rotation
 from se3ref.verify.gradients import complex_step, pullback_violation
 from tests.electrostatics.test_ewald import ions
+from tests.standin import DeviceArray
+
+EPS = np.finfo(float).eps
 
 KINDS = {"molecule": 0.0, "ion": 1.3, "crystal": 0.0, "charged crystal": -0.7}           # and their total charges
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -232,3 +239,27 @@ def test_bad_input_is_refused(named, message):
 def test_cotangents_of_another_length_are_refused(dcharges):
     with pytest.raises(ValueError, match="dcharges must be 2 finite numbers"):
         es.equilibrate(**TWO).pull(dcharges)
+
+
+# --- on a device ----------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("method", ["direct", "ewald", "pme"])
+@pytest.mark.parametrize("step", [0.0, 1e-30j])
+def test_charges_settle_on_a_device(method, step, monkeypatch):
+    """With the plan made on the host; the same operations on the same numbers: 1000 eps, for the steps."""
+    for module in ("cupyx", "cupyx.scipy"):
+        monkeypatch.setitem(sys.modules, module, types.SimpleNamespace())
+    device_erfc = types.SimpleNamespace(erfc=lambda x: DeviceArray(special.erfc(x.get())))
+    monkeypatch.setitem(sys.modules, "cupyx.scipy.special", device_erfc)
+    positions, _, cell = ions(20, 6.5, 0.4)
+    chi, J, widths = np.sin(np.arange(20.0)) + 0 * step, np.full(20, 20.0), np.full(20, 0.6)
+    arguments = positions + step * positions[::-1], None if method == "direct" else cell, widths
+    there = [None if x is None else DeviceArray(x) for x in arguments]
+    q, _, _, pull = equilibration.equilibrated(interaction(method, *arguments, 1e-5), chi, J, 0.5)
+    q_there, _, _, pull_there = equilibration.equilibrated(
+        interaction(method, *there, 1e-5), DeviceArray(chi), DeviceArray(J), 0.5)
+    d, d_there = pull(np.ones(20), chi), pull_there(DeviceArray(np.ones(20)), DeviceArray(chi))
+    for one, other in ((q, q_there), *((d[name], d_there[name]) for name in d)):
+        assert isinstance(other, DeviceArray)
+        for part in (np.real, np.imag):
+            assert np.abs(part(one) - part(other.get())).max() <= 1000 * EPS * (1e-40 + np.abs(part(one)).max())
