@@ -52,7 +52,7 @@ def test_every_architecture_takes_part():
     kinds = {type(m) for m in resolving.contenders([1], 3.0).values()}
     every = {getattr(models, name) for name in models.__all__ if isinstance(getattr(models, name), type)
              and issubclass(getattr(models, name), models.Model)}
-    assert kinds == every - {models.Model}
+    assert kinds == every - {models.Model, models.Hybrid}      # made of these, and its sum sees all distances at once
 
 
 def test_a_model_that_says_too_much_of_itself_is_found_out(monkeypatch):
