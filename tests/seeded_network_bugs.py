@@ -20,7 +20,7 @@ def bias_on_vectors():
 
 
 def activation_of_components():
-    def each(h):
+    def each(h, opening="sigmoid"):
         layers = {irrep: ops.silu(x) for irrep, x in h.items()}
         kept = h[heads.SCALAR].shape[2] - sum(x.shape[2] for irrep, x in h.items() if irrep.l)
         y = {irrep: v[:, :, :kept] if irrep == heads.SCALAR else v for irrep, (v, _) in layers.items()}

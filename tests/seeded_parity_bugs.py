@@ -30,7 +30,7 @@ def even_activation_of_pseudoscalars():
 def pseudoscalars_added_to_scalars():
     function = nequip.gated
 
-    def leaky(h):
+    def leaky(h, opening="sigmoid"):
         y, pull = function(h)
         if not {S, P} <= set(y) or y[S].shape != y[P].shape:
             return y, pull

@@ -29,7 +29,7 @@ FILES = {
     "electrostatics": ["pairs", "ewald", "splines", "mesh_errors", "pme", "interactions",
                        "equilibration"],
     "models": ["heads", "model", "schnet", "coordinates", "egnn", "painn", "tensors", "nequip", "mace",
-               "se3_transformer", "hybrid", "files"],
+               "se3_transformer", "hybrid", "files", "checkpoints", "sevennet"],
     "training": ["loss", "optimizer", "dataset", "units", "run", "loop"],
     "verify": ["laws", "gradients", "equivariance", "alignment", "certificates", "walks", "exhibits",
                "resolving"],

@@ -9,6 +9,7 @@ xx, yy, zz, yz, xz, xy.  Source: Hjorth Larsen et al., J. Phys.: Condens. Matter
 
 import numpy as np
 
+from se3ref import models
 from se3ref.models import evaluate_graph
 from se3ref.nn.params import check_like
 from se3ref.systems import Structure, neighbor_graph
@@ -25,7 +26,8 @@ PROPERTIES = {"energy": ("energy", "free_energy", "energies", "forces", "stress"
 
 
 class Calculator(AseCalculator):
-    """What a model with these parameters says about ase.Atoms, in the properties of ASE.
+    """What a model with these parameters says about ase.Atoms, in the properties of ASE.  A Potential, such as
+    `models.sevennet.load()`, has both.
 
     The head "energy" gives energy, free_energy (the same), energies, forces, and stress where the cell has a volume;
     "charges" gives charges, "dipole" charges and dipole; "direct_forces" gives forces where there is no energy.
@@ -38,8 +40,10 @@ class Calculator(AseCalculator):
     name = "se3ref"
     ignored_changes = {"initial_magmoms"}
 
-    def __init__(self, model, params):
+    def __init__(self, model, params=None):
         super().__init__()
+        if params is None and isinstance(model, models.sevennet.Potential):
+            model, params = model.model, model.params
         check_like(params, model.init(np.random.default_rng(0)))
         self.model, self.params = model, params
         self.implemented_properties = sorted({p for head in model.heads for p in PROPERTIES.get(head, ())})

@@ -33,10 +33,12 @@ class NequIP(TensorModel):
     _: dataclasses.KW_ONLY
     channels: int = 32
 
+    opening, by_species = "sigmoid", True                      # of the gates; whether W_z differs by species
+
     def _init_layer(self, rng, come, go, terms):
         wanted = gate_channels(go)
         return {**self._init_gather(rng, come, wanted, terms),
-                "self": init_linear(rng, come, wanted, len(self.species))}
+                "self": init_linear(rng, come, wanted, len(self.species) if self.by_species else None)}
 
     def _init_gather(self, rng, come, wanted, terms):
         """Parameters of `_gather`, for channels that come in and are wanted from it."""
@@ -48,7 +50,7 @@ class NequIP(TensorModel):
         """Features {Irrep: (n,2l+1,c)} of `channels_out`, and pull(dfeatures) -> dparams, dgeometry."""
         graph, pulls = atoms.graph, []
         r, pull_r = lengths(graph.vec)
-        B, pull_B = radial_basis(r, self.cutoff, self.basis)
+        B, pull_B = self._radial(params, r)
         Y, pull_Y = spherical_harmonics_and_pull(self.lmax, graph.vec)
         h = {SCALAR: (atoms.one_hot @ params["embedding"])[:, None]}
         for k, (_, _, terms) in enumerate(self._plan()):
@@ -61,13 +63,20 @@ class NequIP(TensorModel):
                 dparams[f"layer{k}"], dh, dB_k, dY_k = pulls[k](dh)
                 dB, dY = dB + dB_k, dY + dY_k
             dparams["embedding"] = atoms.one_hot.T @ dh[SCALAR][:, 0]
-            return dparams, {"vec": pull_r(pull_B(dB)) + pull_Y(dY)}
+            dradial, dr = pull_B(dB)
+            return dparams | dradial, {"vec": pull_r(dr) + pull_Y(dY)}
         return h, pull
+
+    def _radial(self, params, r):
+        """The radial basis (e,basis), and pull(dB) -> cotangents of parameters of its own, dr."""
+        B, pull_B = radial_basis(r, self.cutoff, self.basis)
+        return B, lambda dB: ({}, pull_B(dB))
 
     def _layer(self, params, h, B, Y, atoms, terms):
         x, pull_gather = self._gather(params, h, B, Y, atoms.graph, terms)
-        s, pull_self = linear_map_by_species(params["self"], h, atoms.rows)
-        y, pull_gate = gated(add_trees(x, s))
+        s, pull_self = (linear_map_by_species(params["self"], h, atoms.rows) if self.by_species else
+                        linear_map(params["self"], h))
+        y, pull_gate = gated(add_trees(x, s), self.opening)
 
         def pull(dy):
             d = pull_gate(dy)

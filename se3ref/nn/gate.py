@@ -18,15 +18,23 @@ def gate_channels(channels):
     return {**channels, SCALAR: scalars} if scalars else dict(channels)
 
 
-def gated(h):
-    """Scalars through silu, pseudoscalars through tanh, the rest times a sigmoid of extra scalars.
+def _sigmoid(x):
+    s = sigmoid(x)
+    return s, lambda ds: ds * s * (1 - s)
+
+
+OPENINGS = {"sigmoid": _sigmoid, "silu": silu}
+
+
+def gated(h, opening="sigmoid"):
+    """Scalars through silu, pseudoscalars through tanh, the rest times a sigmoid (or opening="silu") of extra scalars.
 
     h: {Irrep: (n,2l+1,c)} with the channels of `gate_channels`; the last 0e channels are the gates, in the order of
     the sorted irreps.  tanh is odd, so that a pseudoscalar still turns its sign in a mirror.
     Source: Weiler et al., 3D Steerable CNNs, NeurIPS 2018, section 4.3.
     """
     rest = {irrep: x for irrep, x in h.items() if irrep != PSEUDOSCALAR}
-    y, pull_rest = _gated(rest) if rest else ({}, lambda dy: {})
+    y, pull_rest = _gated(rest, OPENINGS[opening]) if rest else ({}, lambda dy: {})
     if PSEUDOSCALAR in h:
         y[PSEUDOSCALAR] = tanh(h[PSEUDOSCALAR])
 
@@ -38,20 +46,20 @@ def gated(h):
     return y, pull
 
 
-def _gated(h):
+def _gated(h, opening):
     tensors = sorted(irrep for irrep in h if irrep.l > 0)
     kept = h[SCALAR].shape[2] - sum(h[irrep].shape[2] for irrep in tensors)
     ends = np.cumsum([0, *(h[irrep].shape[2] for irrep in tensors)]).tolist()    # of their gates
     slots = dict(zip(tensors, map(slice, ends[:-1], ends[1:]), strict=True))
     s, pull_silu = silu(h[SCALAR][:, :, :kept])
-    g = sigmoid(h[SCALAR][:, :, kept:])                        # (n,1,gates)
+    g, pull_g = opening(h[SCALAR][:, :, kept:])                # (n,1,gates)
     y = {SCALAR: s, **{irrep: g[:, :, slots[irrep]] * h[irrep] for irrep in tensors}}
 
     def pull(dy):
         dg = np.concatenate([(dy[irrep] * h[irrep]).sum(1, keepdims=True) for irrep in tensors]
                             or [g], axis=2)                    # without tensors g is empty
         ds = pull_silu(dy[SCALAR]) if kept else s              # no scalars are left where all are gates
-        dh = {SCALAR: np.concatenate([ds, dg * g * (1 - g)], axis=2)}
+        dh = {SCALAR: np.concatenate([ds, pull_g(dg)], axis=2)}
         for irrep in tensors:
             dh[irrep] = g[:, :, slots[irrep]] * dy[irrep]
         return dh

@@ -80,6 +80,36 @@ def radial_basis(r, cutoff, count, kind=bessel):
     return basis * u[:, None], pull
 
 
+def sines(params, r, cutoff):
+    """(2/cutoff) sin(c_k r)/r with learned frequencies c (k,), 1/angstrom: (e,) -> (e,k); pull(dy) -> dc, dr.
+
+    With c_k = k pi/cutoff these are `bessel`, but for their norm.  Source: Batzner et al. (2022), methods.
+    """
+    phase = r[:, None] * params
+    s, c = np.sin(phase), np.cos(phase)
+    y = (2 / cutoff) * s / r[:, None]
+
+    def pull(dy):
+        d = (2 / cutoff) * dy * c
+        return d.sum(0), ((d * params - dy * y) / r[:, None]).sum(1)
+    return y, pull
+
+
+def switch(r, on, cutoff):
+    """1 up to r = on, then (rc^2 - r^2)^2 (rc^2 + 2 r^2 - 3 on^2)/(rc^2 - on^2)^3: (e,) -> (e,); pull(du) -> dr.
+
+    Continuous with its first derivative, -12 r (rc^2 - r^2) (r^2 - on^2)/(rc^2 - on^2)^3; the second one jumps.
+    Source: XPLOR's manual; the CHARMM program, Brooks et al., J. Comput. Chem. 4 (1983) 187.
+    """
+    x, a, b = r * r, on * on, cutoff * cutoff
+    inside, scale = r.real < on, (b - a) ** -3
+    u = np.where(inside, 1, scale * (b - x) * (b - x) * (b + 2 * x - 3 * a))
+
+    def pull(du):
+        return du * np.where(inside, 0, -12 * scale * r * (b - x) * (x - a))
+    return u, pull
+
+
 def _power(x, p):
     """x^p by multiplications: `**` on complex arrays is slow and loses digits."""
     power = x

@@ -33,6 +33,7 @@ LAYERS = {
     "gated, all scalars are gates": (gate.gated, features("3x0e+2x1o+1x1e")),
     "gated, scalars only": (gate.gated, features("4x0e")),
     "gated, pseudoscalars only": (gate.gated, features("3x0o")),
+    "gated, opening by silu": (lambda h: gate.gated(h, "silu"), features(GATED_IN)),
     "norm_activation": (gate.norm_activation, biases(OUT), features(OUT)),
     "layer_norm": (gate.layer_norm, scales(OUT), features(OUT)),
     "layer_norm, vectors only": (gate.layer_norm, scales("3x1o"), features("3x1o")),
