@@ -133,4 +133,4 @@ def _conjugate_gradients(A, J, b, Q):
                              "above coulomb/(sqrt(pi) width), twice the energy of its Gaussian by itself")
         x, r = x + rho / curvature * p, r - rho / curvature * Mp
     raise ValueError(f"charges do not settle: the residual is {RESIDUAL * (rho / enough) ** 0.5:.1e} of what it "
-                          f"started from, after {10 * len(b) + 100} steps")
+                     f"started from, after {10 * len(b) + 100} steps")

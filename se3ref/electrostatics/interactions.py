@@ -20,7 +20,7 @@ from se3ref.electrostatics import ewald, pme
 from se3ref.electrostatics.pairs import COULOMB, plain_sum
 
 METHODS = ("ewald", "pme", "direct")
-TYPICAL = 0.25              # rms force on an ion of a molten salt, in units of coulomb <q^2>/(V/N)^(2/3)
+TYPICAL = 0.25              # half the rms force on an ion of hot sodium chloride, in units of coulomb <q^2>/(V/N)^(2/3)
 PLANS, PAIRS = 1000, 5_000_000  # kept at most, 40 bytes a pair: training comes back to the same structures
 _kept = {}                  # plans by what they were made for, those used last at the end
 
@@ -41,8 +41,7 @@ class Interaction:
     def __call__(self, charges):
         """phi = A q (n,) V;  dE/dr (n,3) eV/angstrom and dE/dstrain (3,3) eV of E = 1/2 q.A q, at fixed charges."""
         if self.plan is None:
-            phi, dr, _ = plain_sum(self.positions, charges, self.widths)
-            strain = dr.T @ self.positions
+            phi, dr, strain = plain_sum(self.positions, charges, self.widths)
         else:
             total = ewald.lattice_sum if isinstance(self.plan, ewald.Plan) else pme.mesh_sum
             phi, dr, strain = total(self.plan, self.positions, charges, self.cell, self.widths)
@@ -81,21 +80,26 @@ def interaction(method, positions, cell=None, widths=None, accuracy=1e-6, coulom
     """The `Interaction` of charges at positions (n,3) in a cell (3,3), or of an isolated system (None).
 
     method: "ewald", "pme" or "direct" (the plain sum; of an isolated system it is that in any case).  accuracy: the
-    root-mean-square error of forces relative to coulomb <q^2>/(4 (V/N)^(2/3)), about what ions of a melt feel.  So the
-    plan depends on the places alone, and stays while charges change.
-    ValueError for another method, and for the plain sum in a cell: it has no limit.
+    root-mean-square error of forces relative to coulomb <q^2>/(4 (V/N)^(2/3)), half of what ions of a hot salt feel.
+    So the plan depends on the places alone, and stays while charges change.
+    ValueError for another method or accuracy, and for the plain sum in a cell: it has no limit.
     """
-    if method not in METHODS:
-        raise ValueError(f"electrostatics is one of {', '.join(METHODS)}; got {method!r}")
+    check_method(method, accuracy)
     if cell is not None and method == "direct":
         raise ValueError("the plain sum over all images has no limit: for a periodic structure take 'ewald' or 'pme'")
     if cell is None:
         return Interaction(positions, None, widths, None, coulomb)
-    ewald.check_accuracy(accuracy, 1e-14 if method == "ewald" else 1e-9)
     r, c, s = (None if x is None else to_numpy(x.real).astype(np.float64).tobytes() for x in (positions, cell, widths))
     plan = _plan(method, accuracy, r, c, s)
     edges = tuple(np.asarray(x, like=positions) for x in plan.edges)
     return Interaction(positions, cell, widths, replace(plan, edges=edges), coulomb)
+
+
+def check_method(method, accuracy):
+    """ValueError for a method that there is not, or an accuracy out of its reach."""
+    if method not in METHODS:
+        raise ValueError(f"electrostatics is one of {', '.join(METHODS)}; got {method!r}")
+    ewald.check_accuracy(accuracy, 1e-9 if method == "pme" else 1e-14)
 
 
 def _plan(*key):

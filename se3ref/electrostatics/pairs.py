@@ -122,14 +122,14 @@ def _between(r, q, first, second, alpha, widths):
 
 
 def plain_sum(positions, charges, widths):
-    """Equation (1) over all pairs of an isolated system, coulomb = 1: phi, dE/dr, and no strain; N^2 pairs, a few rows
-    at a time."""
-    n, felt = len(charges), 0.0
+    """Equation (1) over all pairs of an isolated system, as `pair_sum` gives it; N^2 pairs, a few rows at a time."""
+    n, felt, strain = len(charges), 0.0, 0.0
     each = np.arange(n, like=positions)
     for rows in pieces(n, n, positions):
         i, j = np.nonzero(each > each[rows, None])
-        felt = felt + _between(positions, charges, i + rows.start, j, 0.0, widths)[0]
-    return felt[0], felt[1:].T, None
+        here, strain_here = _between(positions, charges, i + rows.start, j, 0.0, widths)
+        felt, strain = felt + here, strain + strain_here
+    return felt[0], felt[1:].T, strain
 
 
 def checked(positions, charges, cell, widths, name="charges"):

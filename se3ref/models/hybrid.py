@@ -30,7 +30,7 @@ import numpy as np
 
 from se3ref.electrostatics import COULOMB, interaction
 from se3ref.electrostatics.equilibration import equilibrated
-from se3ref.electrostatics.interactions import METHODS
+from se3ref.electrostatics.interactions import check_method
 from se3ref.models.model import Model
 from se3ref.nn.params import add_trees
 
@@ -78,11 +78,7 @@ class Hybrid(Model):
         super().__post_init__()
 
     def _check(self):
-        if self.electrostatics not in METHODS:
-            raise ValueError(f"electrostatics is one of {', '.join(METHODS)}; got {self.electrostatics!r}")
-        least = 1e-9 if self.electrostatics == "pme" else 1e-14
-        if not (isinstance(self.accuracy, int | float) and least <= self.accuracy <= 0.1):
-            raise ValueError(f"accuracy is between {least:g} and 0.1; got {self.accuracy!r}")
+        check_method(self.electrostatics, self.accuracy)
         widths = self._widths
         if widths is None and self.equilibrates:
             raise ValueError("charges that equilibrate are Gaussian: give widths, in angstrom")
