@@ -1,0 +1,176 @@
+"""The audit: every law, on structures of its own or given ones, held against the target's own noise.
+
+    report = verify.audit(calculator)
+    print(report)
+
+What a model says must not depend on where the observer stands, in which order atoms are counted or which cell of a
+crystal is drawn; its forces must be a gradient, smooth where neighbours come and go.  Every law is measured as a
+violation, in the unit of the quantity, and graded:
+
+    exact           the rounding of double precision explains it
+    noise floor     the noise of the target explains it (single precision, iterations that stop): 30 standard deviations
+    decays          it falls with distance, as interactions of long range do (extensivity and locality alone)
+    broken          neither
+    not measured    there is nothing here to measure it on; the note says why
+
+The worst case of each law is kept with its structure and seed, so that it can be measured again: `replay`.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from se3ref.systems import Structure
+from se3ref.verify import mechanics, ranges, symmetries
+from se3ref.verify.ranges import dimers
+from se3ref.verify.reports import ORDER, Finding, Report
+from se3ref.verify.specimens import BREAKS, Specimen, chosen
+from se3ref.verify.subjects import Case, NotMeasured, Subject
+from se3ref.verify.targets import Target, as_target
+
+
+@dataclass(frozen=True)
+class Law:
+    """How a law is measured, how often on each specimen, and whether on dimers or on the first specimen alone."""
+    measure: object
+    trials: int = 1
+    dimers: bool = False
+    first: bool = False
+
+
+LAWS = {
+    "response": Law(ranges.response),
+    "precision": Law(ranges.precision),
+    "rotation": Law(symmetries.rotation, 3),
+    "reflection": Law(symmetries.reflection),
+    "translation": Law(symmetries.translation, 2),
+    "permutation": Law(symmetries.permutation, 2),
+    "images": Law(symmetries.images, 2),
+    "cell_choice": Law(symmetries.cell_choice, 2),
+    "supercell": Law(symmetries.supercell),
+    "gradient": Law(mechanics.gradient),
+    "curl": Law(mechanics.curl),
+    "net_force": Law(mechanics.net_force),
+    "torque": Law(mechanics.torque),
+    "stress": Law(mechanics.stress),
+    "nve": Law(mechanics.nve, first=True),
+    "smoothness": Law(ranges.smoothness, dimers=True),
+    "extensivity": Law(ranges.extensivity),
+    "locality": Law(ranges.locality),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Auditor:
+    """A target with the subjects to measure it on; `finding` measures one law.
+
+    subjects: one for every specimen; twos: dimers, for smoothness; refused: {specimen: why} that the target cannot do.
+    """
+    target: Target
+    subjects: list
+    twos: list
+    refused: dict
+    precision: str | None = None
+
+    @classmethod
+    def of(cls, target, structures=None, precision=None, seed=0, irreps=None, per="structure"):
+        """The arguments are those of `audit`."""
+        if precision not in (None, "float32", "float64"):
+            raise ValueError(f"precision is 'float64', 'float32' or None; got {precision!r}")
+        target = as_target(target, irreps, per)
+        found, refused = chosen(target, structures)
+        subjects, twos = ([Subject(target, specimen, seed) for specimen in each] for each in (found, dimers(found)))
+        return cls(target, subjects, twos, refused, precision)
+
+    def finding(self, name):
+        """All cases of one law, and what the worst was measured on."""
+        law, rows, silent = LAWS[name], [], []
+        for subject in (self.subjects[:1] if law.first else self.subjects) + (self.twos if law.dimers else []):
+            for trial in range(law.trials):
+                try:
+                    rows += [(case, subject, trial) for case in _measured(name, subject, trial, self.precision)]
+                except NotMeasured as reason:
+                    silent.append(str(reason))
+                    break
+        statement = law.measure.__doc__.split("\n")[0]
+        if not rows:
+            return Finding(name, statement, (), None, silent[0])
+        rows = _worst_first(rows)
+        cases = tuple((subject.specimen.name, case) for case, subject, _ in rows)
+        return Finding(name, statement, cases, _described(name, *rows[0], self.precision))
+
+
+def audit(target, structures=None, laws="all", precision=None, seed=0, progress=False, irreps=None, per="structure"):
+    """A `Report` of how well a target obeys the laws.
+
+    target: an ASE calculator, a function (species, positions, cell, pbc) -> energy, forces, stress, a model with its
+    parameters, "module:factory", or with `irreps` a function to a tensor: see `as_target`.
+    structures: Structures or ase.Atoms; None: up to four that the audit makes itself.
+    laws: "all", or names of LAWS as a list or with commas between.
+    precision: "float64" where the target claims it, and noise of single precision is to count as broken.
+    seed: of everything random.  progress: show a bar.
+
+    ValueError for a law there is not, and where the target can be evaluated on no structure.
+    """
+    names = _names(laws)
+    auditor, findings = Auditor.of(target, structures, precision, seed, irreps, per), {}
+    with tqdm(names, disable=not progress, unit="law") as bar:
+        for name in bar:
+            bar.set_postfix_str(name)
+            findings[name] = auditor.finding(name)
+    noise = {subject.specimen.name: subject.noise for subject in auditor.subjects}
+    units = {name: kind.unit for name, kind in auditor.target.kinds.items()}
+    return Report(auditor.target.name, findings, noise, units, auditor.refused)
+
+
+def replay(target, worst, irreps=None, per="structure"):
+    """Measure a worst case again: `worst` is report[law].worst, or what the JSON of a report has there.
+
+    Returns the cases, worst first; with the same target they are those of the report.
+    """
+    specimen = Specimen(worst["specimen"], Structure(**worst["structure"]))
+    subject = Subject(as_target(target, irreps, per), specimen, worst["seed"])
+    return sorted(_measured(worst["law"], subject, worst["trial"], worst["precision"]), key=lambda case: -case.ratio)
+
+
+def _names(laws):
+    if isinstance(laws, str):
+        laws = list(LAWS) if laws == "all" else [name.strip() for name in laws.split(",")]
+    unknown = sorted(set(laws) - set(LAWS))
+    if unknown or not laws:
+        raise ValueError(f"laws is 'all' or some of {', '.join(LAWS)}; got {', '.join(unknown) or 'none'}")
+    return list(dict.fromkeys(laws))
+
+
+def _worst_first(rows):
+    """By verdict, then by the quantity that is worst, then by the size of the violation in its unit."""
+    quantity = {}
+    for case, *_ in rows:
+        key = case.quantity, case.unit
+        quantity[key] = max(quantity.get(key, 0.0), case.ratio)
+    return sorted(rows, key=lambda row: (ORDER.index(row[0].verdict), quantity[row[0].quantity, row[0].unit],
+                                         np.nan_to_num(row[0].violation, nan=np.inf)), reverse=True)
+
+
+def _measured(name, subject, trial, precision):
+    """The cases of one trial; a target that fails on the way has broken the law, and the note says how."""
+    rng = np.random.default_rng([subject.seed, trial, zlib.crc32(name.encode())])
+    try:
+        if name == "precision":
+            return ranges.precision(subject, rng, precision)
+        return LAWS[name].measure(subject, rng)
+    except NotMeasured:
+        raise
+    except BREAKS as error:
+        return [Case("evaluation", "", float("nan"), 0.0, 0.0, f"{type(error).__name__}: {error}")]
+
+
+def _described(name, case, subject, trial, precision):
+    """What `replay` needs, of plain numbers."""
+    s = subject.structure
+    structure = {"numbers": s.numbers.tolist(), "positions": s.positions.tolist(), "pbc": s.pbc.tolist(),
+                 "cell": None if s.cell is None else s.cell.tolist(), "charge": s.charge}
+    return {"law": name, "specimen": subject.specimen.name, "trial": trial, "seed": subject.seed,
+            "precision": precision, "quantity": case.quantity, "violation": case.violation, "structure": structure}
