@@ -6,6 +6,7 @@
 # make lint       the style check
 # make help       these lines
 # make bugs       bugs planted on purpose, and the test that catches each
+# make bug-matrix every such bug against every law: who sees it, who is blind (anew: ten minutes)
 # make bench      this library beside its peers
 #
 # The first of these makes the environment in .venv.  Choose another Python with  make PYTHON=python3.12 ...
@@ -43,6 +44,9 @@ help:
 bugs: .venv/made
 	@$(PY) -m tests.seeded_bugs
 
+bug-matrix: .venv/made
+	@$(PY) -m tests.bug_matrix --figure
+
 bench: .venv-bench/made
 	.venv-bench/bin/python -m benchmarks
 
@@ -61,4 +65,4 @@ bench: .venv-bench/made
 	@$(if $(ALONE),$(@D)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps '$(ALONE)')
 	@pwd -P > $@
 
-.PHONY: chapters help test test-fast lab refresh lint bugs bench FORCE
+.PHONY: chapters help test test-fast lab refresh lint bugs bug-matrix bench FORCE

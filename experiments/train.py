@@ -7,6 +7,7 @@ A stopped run goes on from NAME.checkpoint.npz.
 
 import argparse
 import dataclasses
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -91,11 +92,17 @@ def turned(frames, rng):
 
 def errors_on_test_frames(recipe, params):
     """{name: (mae, rmse)} on the test set."""
-    frames = datasets.load(f"{recipe.data}_test")
-    if recipe.reach is not None:
-        frames = frames[frames.extra["separation"] > recipe.reach]
-    frames = turned(frames, np.random.default_rng(1)) if recipe.rotated else frames
-    return training.errors(recipe.model, params, training.Dataset.from_frames(frames, recipe.targets))
+    frames = _test_frames(recipe.data, recipe.targets, recipe.rotated, recipe.reach)
+    return training.errors(recipe.model, params, frames)
+
+
+@functools.lru_cache(maxsize=4)                                # a Dataset keeps its graphs, and models share them
+def _test_frames(data, targets, rotated, reach):
+    frames = datasets.load(f"{data}_test")
+    if reach is not None:
+        frames = frames[frames.extra["separation"] > reach]
+    frames = turned(frames, np.random.default_rng(1)) if rotated else frames
+    return training.Dataset.from_frames(frames, targets)
 
 
 def main():

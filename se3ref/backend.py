@@ -10,6 +10,7 @@ the device, tables that live on both, and functions that complex numbers do not 
 """
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -49,6 +50,7 @@ def _map_arrays(f, tree):
     return f(tree) if hasattr(tree, "shape") else tree
 
 
+@functools.cache                                               # asked of every table, at every step
 def real_dtype(dtype):
     """The real floating dtype of the same precision: complex64 -> float32; integers count as float64."""
     floor = np.float32 if np.dtype(dtype).kind in "fc" else np.float64

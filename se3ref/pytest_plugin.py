@@ -1,6 +1,8 @@
-"""The audit as tests, one for each law:  pytest --se3-audit module:factory
+"""The audit as tests of pytest, one for each law.
 
-It adds its tests to those that pytest finds; a law that cannot be measured is skipped, with the reason.
+    pytest --se3-audit module:factory
+
+adds them to those that pytest finds; a law that cannot be measured is skipped, with the reason.
 """
 
 import pytest

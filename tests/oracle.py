@@ -23,16 +23,26 @@ EYE = np.eye(3)
 def loss_and_gradient(model, params, graph, targets, weights):
     """What se3ref.training.loss_and_gradient returns, by reverse over reverse."""
     flat = {path: Var(x) for path, x in _leaves(params)}
-    said = predict(model, _tree(flat), graph)
-    sizes = np.bincount(graph.structure).astype(float)
-    loss = 0.0
-    for name, target in targets.items():
-        d = said[name] - target
-        if name == "energy":
-            d = d / sizes
-        loss = loss + weights[name] / target.size * total(d * d)
+    loss = sum(weights[name] * term for name, term in _terms(model, flat, graph, targets).items())
+    return float(loss.value), _gradient(loss, flat)
+
+
+def gradients_of_terms(model, params, graph, targets):
+    """The gradient of each term of the loss by itself, with weight 1, all from one prediction: {name: tree}."""
+    flat = {path: Var(x) for path, x in _leaves(params)}
+    return {name: _gradient(term, flat) for name, term in _terms(model, flat, graph, targets).items()}
+
+
+def _terms(model, flat, graph, targets):
+    """The mean square error of each target; of energies, that for each atom."""
+    said, sizes = predict(model, _tree(flat), graph), np.bincount(graph.structure).astype(float)
+    errors = {name: (said[name] - target) / (sizes if name == "energy" else 1.0) for name, target in targets.items()}
+    return {name: total(d * d) / targets[name].size for name, d in errors.items()}
+
+
+def _gradient(loss, flat):
     grads = tape.grad(loss, list(flat.values()))
-    return float(loss.value), _tree(dict(zip(flat, (g.value for g in grads), strict=True)))
+    return _tree(dict(zip(flat, (g.value for g in grads), strict=True)))
 
 
 def predict(model, params, graph):

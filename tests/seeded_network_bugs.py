@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from se3ref import dynamics
 from se3ref.backend import lift
-from se3ref.models import heads, nequip
-from se3ref.nn import gate, ops, radial
+from se3ref.models import heads, nequip, se3_transformer
+from se3ref.nn import gate, ops, radial, rotated
 from se3ref.systems import graph as graphs
 from se3ref.training import loss, run
 from se3ref.training.optimizer import Adam
@@ -30,6 +31,116 @@ def activation_of_components():
             return {irrep: back(full if irrep == heads.SCALAR else dy[irrep]) for irrep, (_, back) in layers.items()}
         return y, pull
     return [(nequip, "gated", each)]
+
+
+def one_gate_for_all_channels():
+    """The mean of the gates of an irrep, on all of its channels."""
+    function = gate._gated
+
+    def shared(h, opening):
+        counts = [h[irrep].shape[2] for irrep in sorted(h) if irrep.l]
+        kept = h[heads.SCALAR].shape[2] - sum(counts)
+        mean = np.eye(kept + sum(counts))
+        for start, c in zip(kept + np.cumsum([0, *counts]), counts, strict=False):
+            mean[start:start + c, start:start + c] = 1 / c
+        mean = mean.astype(h[heads.SCALAR].real.dtype)
+        y, pull = function(h | {heads.SCALAR: h[heads.SCALAR] @ mean}, opening)
+
+        def pull_mean(dy):
+            dh = pull(dy)
+            return dh | {heads.SCALAR: dh[heads.SCALAR] @ mean}
+        return y, pull_mean
+    return [(gate, "_gated", shared)]
+
+
+def relu_of_components():
+    def relu(b, x):
+        on = x.real > 0
+        return np.where(on, x, 0 * x), lambda dy: (0 * b, np.where(on, dy, 0 * dy))
+    return [(gate, "_norm_activation", relu)]
+
+
+def absolute_positions():
+    """Each scalar of an atom gets a part of its x, with the derivative that belongs to it."""
+    function, axis = nequip.NequIP.trunk, np.array([0.1, 0, 0])
+
+    def trunk(self, params, atoms):
+        h, pull = function(self, params, atoms)
+
+        def pull_too(dh):
+            dparams, dgeometry = pull(dh)
+            return dparams, dgeometry | {"positions": dh[heads.SCALAR].sum((1, 2))[:, None] * axis}
+        return h | {heads.SCALAR: h[heads.SCALAR] + (atoms.graph.positions @ axis)[:, None, None]}, pull_too
+    return [(nequip.NequIP, "trunk", trunk)]
+
+
+def norm_over_the_batch():
+    """A root mean square over all atoms there are, not one for each."""
+    def normalized(params, x, eps):
+        offset, size = "offset" in params, x.shape[0] * x.shape[2]
+        centred = x - x.mean(2, keepdims=True) if offset else x
+        rms = np.sqrt((centred * centred).sum() / size + eps * eps)
+        z = centred / rms
+
+        def pull(dy):
+            g = params["scale"] * dy
+            dx = (g - z * ((g * z).sum() / size)) / rms
+            dparams = {"scale": (dy * z).sum((0, 1))}
+            return (dparams | {"offset": dy.sum((0, 1))}, dx - dx.mean(2, keepdims=True)) if offset else (dparams, dx)
+        return params["scale"] * z + (params["offset"] if offset else 0.0), pull
+    return [(gate, "_normalized", normalized)]
+
+
+def scale_of_one_component():
+    """The learned scale, which starts as 1, on the first component only."""
+    function = gate._normalized
+
+    def normalized(params, x, eps):
+        z, pull = function(params | {"scale": 0 * params["scale"] + 1.0}, x, eps)
+        if x.shape[1] == 1:
+            return function(params, x, eps)
+        scale = np.concatenate([params["scale"][None], np.ones((x.shape[1] - 1, x.shape[2]))])
+
+        def pull_scaled(dy):
+            return {"scale": (dy * z)[:, 0].sum(0)}, pull(scale * dy)[1]
+        return scale * z, pull_scaled
+    return [(gate, "_normalized", normalized)]
+
+
+def attention_changed(change):
+    """The weights of attention, with the derivative that belongs to them: change(a) for a and for its cotangent."""
+    function = se3_transformer.attention_weights
+
+    def changed(*args):
+        a, pull = function(*args)
+        return change(a), lambda da: pull(change(da))
+    return [(se3_transformer, "attention_weights", changed)]
+
+
+def values_without_an_envelope():
+    """Bessel functions of a longer cutoff: they do not vanish where neighbours leave."""
+    return [(se3_transformer, "radial_basis", lambda r, cutoff, count: radial.bessel(r, 1.1 * cutoff, count))]
+
+
+def other_sign_on_the_axis():
+    function = rotated._diagonal
+
+    def diagonal(l2, l1, l3):
+        columns, rows, t = function(l2, l1, l3)
+        return columns, rows, -t if (l1 + l2 + l3) % 2 else t
+    return [(rotated, "_diagonal", diagonal)]
+
+
+def whole_kicks():
+    """One kick of a whole step in place of two halves: of first order."""
+    def verlet(forces, positions, velocities, masses, dt):
+        r, v = np.array(positions), np.array(velocities)
+        while True:
+            E, F = forces(r)
+            yield r, v, E
+            v = v + (dt * dynamics.ACCELERATION) / masses[:, None] * F
+            r = r + dt * v
+    return [(dynamics, "verlet", verlet)]
 
 
 def hard_cutoff():
@@ -118,6 +229,7 @@ def of(file, *names):
 
 
 LAWS, MECHANICS, LOSS = "models/test_laws", "models/test_mechanics", "training/test_loss"
+GATE, ROTATED, SE3 = "nn/test_gate", "nn/test_rotated", "models/test_se3_transformer"
 TURNS = of(LAWS, "P32_rotations[NequIP,cluster,False]")
 GRADIENT = of(MECHANICS, "P45_forces_are_the_gradient[NequIP,cluster,False]")
 
@@ -128,6 +240,36 @@ NETWORK_BUGS = [
      of(MECHANICS, "P45_forces_are_the_gradient[SE3Transformer,cluster,False]")),
     ("an activation of single components", activation_of_components, TURNS,
      of(LAWS, "P53_images_are_all_the_same_atom[NequIP,triclinic,False]") + GRADIENT),
+    ("one gate for all channels", one_gate_for_all_channels,
+     of(GATE, "P34_gates_of_split_channels", "gated_is_its_formula"),
+     of(GATE, "P32_under_rotations_and_reflections[gated,float64]") + TURNS + GRADIENT),
+    ("a ReLU of single components", relu_of_components,
+     of(GATE, "P32_under_rotations_and_reflections[norm_activation]"),
+     of(GATE, "P34_channels_in_another_order[norm_activation]")),
+    ("absolute positions fed in", absolute_positions,
+     of(LAWS, "P53_translations[NequIP,cluster,1.0]", "P53_images_are_all_the_same_atom[NequIP,triclinic,False]")
+     + of(MECHANICS, "P48_no_net_force[NequIP,cluster,False]"),
+     of(LAWS, "P33_permutations[NequIP,cluster,False]") + GRADIENT),
+    ("a batch norm in place of a layer norm", norm_over_the_batch,
+     of(LAWS, "P38_a_batch_is_its_parts[SE3Transformer]", "P52_separate_fragments_add[SE3Transformer]",
+        "P58_nothing_beyond_the_receptive_field[SE3Transformer]"),
+     of(LAWS, "P32_rotations[SE3Transformer,cluster,False]", "P54_supercells[SE3Transformer,triclinic]")
+     + of(MECHANICS, "P45_forces_are_the_gradient[SE3Transformer,cluster,False]")),
+    ("a learned scale on one component", scale_of_one_component,
+     of(GATE, "P32_under_rotations_and_reflections[layer_norm]"),
+     of(LAWS, "P32_rotations[SE3Transformer,cluster,False]")
+     + of(MECHANICS, "P45_forces_are_the_gradient[SE3Transformer,cluster,False]")),
+    ("attention that adds up to 0.9", lambda: attention_changed(lambda a: 0.9 * a),
+     of(SE3, "P37_weights_sum_to_one"),
+     of(SE3, "P37_weights_are_invariant") + of(LAWS, "P32_rotations[SE3Transformer,cluster,False]")
+     + of(MECHANICS, "P45_forces_are_the_gradient[SE3Transformer,cluster,False]")),
+    ("values of attention without an envelope", values_without_an_envelope, of(SE3, "P57_all_neighbours_leave_at_once"),
+     of(LAWS, "P32_rotations[SE3Transformer,cluster,False]")
+     + of(MECHANICS, "P45_forces_are_the_gradient[SE3Transformer,cluster,False]")),
+    ("sign of the odd paths on the axis", other_sign_on_the_axis,
+     of(ROTATED, "P35_rotate_to_edge_is_the_convolution[SO(3)]"), of(ROTATED, "P32_equivariance", "P40_P41_pullbacks")),
+    ("whole kicks in dynamics", whole_kicks,
+     of("models/test_hybrid_training", "P50_dynamics_keeps_its_energy[Gaussians,ion]"), GRADIENT),
     ("hard cutoff", hard_cutoff, of(LAWS, "P57_smooth_through_the_cutoff[NequIP,False]"), TURNS + GRADIENT),
     ("harmonics of noise in place of directions", harmonics_of_noise,
      of(LAWS, "P33_permutations[NequIP,cluster,False]")

@@ -30,28 +30,32 @@ quaternions = _vectors(4)
 poles = st.tuples(angles, st.sampled_from(TILTS), angles)      # Euler angles within rounding of a pole
 
 
-def _proper():
-    return (st.builds(so3.rotation_from_axis_angle, axes, angles)
-            | st.builds(so3.rotation_from_euler, st.sampled_from(["YXY", "ZYZ", "XYX"]), poles)
-            | st.builds(so3.rotation_from_quaternion, quaternions))
+proper = (st.builds(so3.rotation_from_axis_angle, axes, angles)
+          | st.builds(so3.rotation_from_euler, st.sampled_from(["YXY", "ZYZ", "XYX"]), poles)
+          | st.builds(so3.rotation_from_quaternion, quaternions))
 
 
 @st.composite
 def rotations(draw, improper=False, dtype=np.float64):
     """Rotations (3,3): generic, by 0 and by pi, beside the poles; `improper`: half of them with determinant -1."""
-    R = draw(_proper())
+    R = draw(proper)
     if improper and draw(st.booleans()):
         R = -R
     note(f"R = np.array({R.tolist()})")                        # every digit, in the report of a failure
     return R.astype(dtype)
 
 
+# Strategies are made here, once: to make one costs more than to draw from it.
+directions = st.sampled_from(np.vstack([np.eye(3), -np.eye(3), BESIDE_AXES]).tolist()) | _vectors(3)
+moderate = st.sampled_from(LENGTHS)
+extremes = {dtype: st.sampled_from(LENGTHS + lengths) for dtype, lengths in EXTREME_LENGTHS.items()}
+
+
 @st.composite
 def points(draw, n=4, dtype=np.float64, extreme=True):
     """Points (n,3), none at the origin: generic, on the axes and beside them, of many lengths."""
-    special = st.sampled_from(np.vstack([np.eye(3), -np.eye(3), BESIDE_AXES]).tolist())
-    lengths = st.sampled_from(LENGTHS + (EXTREME_LENGTHS[dtype] if extreme else []))
-    xyz = np.array([np.multiply(draw(special | _vectors(3)), draw(lengths)) for _ in range(n)], dtype)
+    lengths = extremes[dtype] if extreme else moderate
+    xyz = np.array([np.multiply(draw(directions), draw(lengths)) for _ in range(n)], dtype)
     note(f"xyz = np.array({xyz.tolist()})")
     return xyz
 

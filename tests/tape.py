@@ -13,6 +13,7 @@ Every linear operation stands beside its transpose (spread and collect, take and
 products in `einsum` and another one), so that each is the other's pullback.
 """
 
+import functools
 import itertools
 
 import numpy as np
@@ -83,11 +84,15 @@ def grad(y, xs):
         if node.age not in reached:
             reached[node.age] = node
             waiting += [parent for parent, _ in node.parents]
+    leading = {x.age for x in xs}                              # to some x: the others' cotangents are not asked for
+    for age in sorted(reached):                                # parents before children
+        if any(parent.age in leading for parent, _ in reached[age].parents):
+            leading.add(age)
     cotangents = {y.age: Var(np.ones(y.shape))}
-    for age in sorted(reached, reverse=True):                  # children before parents
-        if age not in cotangents:
-            continue
+    for age in sorted(leading & set(reached), reverse=True):   # children before parents
         for parent, pull in reached[age].parents:
+            if parent.age not in leading:
+                continue
             g = pull(cotangents[age])
             cotangents[parent.age] = cotangents[parent.age] + g if parent.age in cotangents else g
     return [cotangents[x.age] if x.age in cotangents else Var(np.zeros(x.shape)) for x in xs]
@@ -97,6 +102,8 @@ def grad(y, xs):
 
 def _together(a, b):
     a, b = var(a), var(b)
+    if a.shape == b.shape:
+        return a, b
     shape = np.broadcast_shapes(a.shape, b.shape)
     return spread(a, shape), spread(b, shape)
 
@@ -171,8 +178,14 @@ def einsum(spec, *xs):
             names += [inputs[k][axis] for axis in alone]
             return einsum(",".join(names) + "->" + inputs[k], g, *others, *ones)
         return pull_k
-    value = np.einsum(spec, *(x.value for x in xs), optimize=len(xs) > 2)
+    value = np.einsum(spec, *(x.value for x in xs), optimize=_order(spec, *(x.shape for x in xs)))
     return Var(value, tuple((x, pull(k)) for k, x in enumerate(xs)))
+
+
+@functools.cache
+def _order(spec, *shapes):
+    """In which order np.einsum multiplies; finding it takes longer than the products."""
+    return len(shapes) > 2 and np.einsum_path(spec, *(np.broadcast_to(0.0, shape) for shape in shapes))[0]
 
 
 # --- functions ------------------------------------------------------------------------------------------------

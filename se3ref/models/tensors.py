@@ -78,7 +78,8 @@ class TensorModel(Model):
     @property
     def channels_out(self):
         """{Irrep: channels} of the last layer: only what the heads read."""
-        return {irrep: c for irrep, c in self.features.items() if irrep in self.irreps_read}
+        read = self.irreps_read
+        return {irrep: c for irrep, c in self.features.items() if irrep in read}
 
     def _plan(self):
         """For each layer, {Irrep: channels} that come in, that go out, and the paths.

@@ -183,8 +183,8 @@ def coupling_factors(tensors, matrices, invariant):
     largest = max(np.linalg.norm(T) for T in tensors.values())
     factors, worst = {}, 0.0
     for (l1, l2, l3), T in tensors.items():
-        C = np.einsum("ia,jb,kc,abc->ijk", W[l1], W[l2], (W if invariant else matrices)[l3],
-                      clebsch_gordan(l1, l2, l3), optimize=True)
+        C = clebsch_gordan(l1, l2, l3) @ (W if invariant else matrices)[l3].T                # (a,b,k)
+        C = np.tensordot(W[l1], W[l2] @ C, 1)                                                # (i,j,k)
         f = np.vdot(C, T) / np.vdot(C, C)
         factors[l1, l2, l3] = f
         worst = max(worst, float(np.linalg.norm(T - f * C) / largest))

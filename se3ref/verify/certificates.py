@@ -152,29 +152,34 @@ def _lengths(structures, tolerance):
 
 
 def _histogram(structure, D, k, centre, cutoff, volume_tolerance):
-    numbers, lengths = structure.numbers.tolist(), D.tolist()
-    others = [j for j in range(len(numbers)) if j != centre
-              and (centre is None or cutoff is None or lengths[centre][j] < cutoff)]
+    others = [j for j in range(len(D)) if j != centre and (centre is None or cutoff is None or D[centre, j] < cutoff)]
     head = () if centre is None else (centre,)
-    return Counter(_least_key(structure, numbers, lengths, head, atoms, volume_tolerance)
-                   for atoms in combinations(others, k - len(head)))
+    simplices = [(*head, *atoms) for atoms in combinations(others, k - len(head))]
+    return Counter(_least_keys(structure, D, np.array(simplices, int).reshape(-1, k), len(head), volume_tolerance))
 
 
-def _least_key(structure, numbers, lengths, head, atoms, volume_tolerance):
-    sign = 0 if volume_tolerance is None else _handedness(structure.positions[[*head, *atoms]], volume_tolerance)
-    keys = []
-    for order in permutations(range(len(atoms))):
-        chosen = (*head, *(atoms[i] for i in order))
-        edges = tuple(lengths[i][j] for n, j in enumerate(chosen) for i in chosen[:n])
-        keys.append((tuple(numbers[i] for i in chosen), edges, sign * _parity(order)))
-    return min(keys)
+def _least_keys(structure, D, simplices, fixed, volume_tolerance):
+    """The key of each simplex (m,k): the least of those of all orders (p) that leave the first `fixed` in place."""
+    k = simplices.shape[1]
+    orders = [(*range(fixed), *order) for order in permutations(range(fixed, k))]
+    chosen = np.moveaxis(simplices[:, orders], 2, 0)                                     # (k,m,p)
+    j, i = np.tril_indices(k, -1)                                                        # 01, 02, 12, 03, ...
+    numbers, edges = structure.numbers[chosen], D[chosen[i], chosen[j]]
+    hand = 0 if volume_tolerance is None else _handedness(structure.positions[simplices], volume_tolerance)
+    signs = np.broadcast_to(np.reshape(hand, (-1, 1)) * [_parity(order) for order in orders], chosen.shape[1:])
+    least = np.ones(chosen.shape[1:], bool)                    # those that are the least by all entries so far
+    for entry in [*numbers, *edges, signs]:
+        least &= entry == np.where(least, entry, np.inf).min(1, keepdims=True)
+    m, p = np.arange(len(simplices)), least.argmax(1)
+    rows = numbers[:, m, p].T.tolist(), edges[:, m, p].T.tolist(), signs[m, p].tolist()
+    return [(tuple(z), tuple(lengths), sign) for z, lengths, sign in zip(*rows, strict=True)]
 
 
 def _handedness(r, tolerance):
-    """The sign of the triple product of r (4,3) as seen from its first point."""
-    edges = r[1:] - r[0]
+    """The signs (m,) of the triple products of r (m,4,3) as seen from the first point of each."""
+    edges = r[:, 1:] - r[:, :1]
     volume = np.linalg.det(edges)
-    return 0 if abs(volume) <= tolerance * (edges**2).sum(1).max() else int(np.sign(volume))
+    return np.where(np.abs(volume) <= tolerance * (edges**2).sum(2).max(1), 0, np.sign(volume)).astype(int)
 
 
 def _parity(order):

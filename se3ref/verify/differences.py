@@ -22,6 +22,7 @@ NOISE_ORDER = 6
 STEPS = (0.04, 0.01, 0.0025, 0.0006)    # angstrom: for values in single precision, and in double
 ORDER = 4
 FINEST = 1e-10                          # angstrom, the width at which a jump is told from a slope
+NEARBY = 8                              # points of a grid, to either side
 
 
 def noise_level(f, lines):
@@ -58,7 +59,7 @@ def derivative(f, noise):
         changed = np.abs(np.diff(best, axis=0, append=best[-1:]))
         rounding = noise[name] * np.sqrt(2 * (_weights(ORDER) ** 2).sum()) / np.array(STEPS)
         error = np.maximum(np.abs(best - lower), changed) + rounding.reshape(-1, *[1] * (best.ndim - 1))
-        k = error.argmin(0)[None]
+        k = np.where(np.isnan(error), np.inf, error).argmin(0)[None]       # a NaN far off says nothing of what is near
         slopes[name], errors[name] = (np.take_along_axis(each, k, 0)[0] for each in (best, error))
     return slopes, errors
 
@@ -78,41 +79,47 @@ def _difference(values, name, p):
 def largest_jump(f, grid, floor, candidates=4):
     """(size, place): the largest discontinuity of f: t -> (q,) on the range of an even grid (m,); (0, nan) for none.
 
-    Where f varies least smoothly from one point of the grid to the next, or begins to be constant, the interval is
-    divided by four, again and again, into the part whose difference stands out from its neighbours'.  What a smooth
-    function has to show there falls with the third power of the width; a jump stays.  floor: the noise of f.
+    A jump J between two points of a row of six changes its fifth difference by 6 J where they are the middle ones, and
+    by less elsewhere; what is smooth leaves only h^5 f^(5) there.  Where it stands out from what is usual nearby, or f
+    begins to be constant, the interval is divided by four, again and again, into the part where it is largest: what is
+    smooth falls a thousandfold each time, a jump stays.  floor: the noise of f.
     """
     values = np.array([f(t) for t in grid])
     best = 0.0, math.nan
-    for k in _suspects(values, candidates):
-        size, place = _descend(f, float(grid[k]), float(grid[k + 1]), values[k], values[k + 1], floor)
+    for k in _suspects(values, floor, candidates):
+        size, place = _descend(f, float(grid[k]), float(grid[k + 1]), floor)
         if size > best[0]:
             best = size, place
     return best
 
 
-def _suspects(values, candidates):
+def _jumps(values):
+    """|fifth difference|/6 (m-5,q) of points k..k+5: the jump in the middle interval (k+2, k+3)."""
+    return np.abs(np.diff(values, n=5, axis=0)) / 6
+
+
+def _suspects(values, floor, candidates):
     """Indices k of the intervals (k, k+1) to look into."""
-    roughness = np.abs(np.diff(values, n=3, axis=0)).max(1)    # of points k..k+3: its middle interval is (k+1, k+2)
-    peaks = [k for k in range(len(roughness)) if roughness[k] == roughness[max(k - 2, 0):k + 3].max() > 0]
-    found = sorted(peaks, key=lambda k: -roughness[k])[:candidates]
+    found = _jumps(values)
+    around = np.pad(found, ((NEARBY, NEARBY), (0, 0)), mode="reflect")
+    usual = np.median(np.lib.stride_tricks.sliding_window_view(around, 2 * NEARBY + 1, axis=0), axis=-1)
+    stands_out = (found / (usual + floor + np.finfo(float).tiny)).max(1)
+    peaks = [k for k in range(len(found)) if stands_out[k] == stands_out[max(k - 2, 0):k + 3].max() > 0]
+    first = sorted(peaks, key=lambda k: -stands_out[k])[:candidates]
     moving = np.flatnonzero(np.abs(np.diff(values, axis=0)).max(1) > 0)
     ends = [int(moving[0]), int(moving[-1])] if len(moving) else []
-    return sorted({k + 1 for k in found} | set(ends))
+    return sorted({k + 2 for k in first} | set(ends))
 
 
-def _descend(f, a, b, fa, fb, floor):
-    """Follow the difference that stands out, from the interval (a, b) down to FINEST."""
+def _descend(f, a, b, floor):
+    """Follow the largest jump from the interval (a, b) down to FINEST; what still falls there is a slope, and none."""
+    size = math.inf
     while b - a > FINEST:
-        width = (b - a) / 4
-        t = a + width * np.arange(-1, 6)
-        inner = [f(x) for x in t[2:5]]
-        values = np.array([f(t[0]), fa, *inner, fb, f(t[6])])
-        steps = np.diff(values, axis=0)                        # (6,q): one outside, four inside, one outside
-        excess = np.abs(steps[1:-1] - 0.5 * (steps[:-2] + steps[2:])).max(1)
-        k = int(excess.argmax())
-        size = float(excess[k])
-        a, b, fa, fb = float(t[k + 1]), float(t[k + 2]), values[k + 1], values[k + 2]
+        before, width = size, (b - a) / 4
+        t = a + width * np.arange(-2, 7)
+        found = _jumps(np.array([f(x) for x in t])).max(1)     # in the four parts
+        k = int(found.argmax())
+        a, b, size = float(t[k + 2]), float(t[k + 3]), float(found[k])
         if size <= floor:
             return 0.0, math.nan
-    return size, 0.5 * (a + b)
+    return (size, 0.5 * (a + b)) if size > 0.5 * before else (0.0, math.nan)

@@ -28,6 +28,7 @@ Sources: Joshi et al., ICML 2023, for 1 and 2; Pozdnyakov et al., Phys. Rev. Let
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -122,7 +123,7 @@ def _cell(trial):
 
 
 def resolving_power(exhibits=None, progress=False):
-    """Every contender against every exhibit (by default, of the museum): a `ResolvingPower`; about half a minute."""
+    """Every contender against every exhibit (by default, of the museum): a `ResolvingPower`; in some seconds."""
     exhibits = museum() if exhibits is None else list(exhibits)
     if not exhibits:
         raise ValueError("resolving_power needs at least one Exhibit; without an argument it takes the museum's")
@@ -138,25 +139,35 @@ def resolving_power(exhibits=None, progress=False):
 # --- measured -------------------------------------------------------------------------------------------------
 
 def measured(model, exhibit):
-    """(gap, rounding): how far the outputs for a and b are apart, and those for each of them, turned; relative."""
-    rng = np.random.default_rng(0)
+    """(gap, rounding): how far the outputs for a and b are apart, and those for each of them, turned; relative to the
+    larger of their energies."""
+    rng, (graph, centres) = np.random.default_rng(0), _copies(exhibit, model.cutoff, not model.sight.frame)
     gap = rounding = 0.0
     for _ in range(DRAWS):
-        params = model.init(rng)
-        a, b = (_outputs(model, params, s, exhibit.centre) for s in (exhibit.a, exhibit.b))
-        size = np.maximum(np.abs(a), np.abs(b)) + np.finfo(float).tiny
-        gap = max(gap, (np.abs(a - b) / size[0]).max())
-        for s, x in TURNS * [(exhibit.a, a), (exhibit.b, b)]:
-            turned, centre = _shuffled(s, exhibit.centre, rng, rotate=not model.sight.frame)
-            rounding = max(rounding, (np.abs(_outputs(model, params, turned, centre) - x) / size[0]).max())
+        x = _outputs(model, model.init(rng), graph, centres).reshape(2, 1 + TURNS, -1)   # a and b, each with its copies
+        size = np.abs(x[:, 0, 0]).max() + np.finfo(float).tiny
+        gap = max(gap, np.abs(x[0, 0] - x[1, 0]).max() / size)
+        rounding = max(rounding, np.abs(x[:, 1:] - x[:, :1]).max() / size)
     return float(gap), float(rounding)
 
 
-def _outputs(model, params, structure, centre):
-    """The energy of the centre or of all, and the pseudoscalar of a model that has one: (1,) or (2,)."""
-    found = models.evaluate(model, params, structure, forces=False)
-    energy = found.energy if centre is None else found.energies[centre]
-    return np.append(energy, found.outputs.get("pseudoscalar", []))
+@functools.lru_cache(maxsize=2)                                # all contenders are shown the same copies
+def _copies(exhibit, cutoff, rotate):
+    """One graph of a, of its copies and of b and its copies, and the atoms that are their centres, None without one."""
+    rng, copies = np.random.default_rng(0), []
+    for s in (exhibit.a, exhibit.b):
+        copies += [(s, exhibit.centre), *(_shuffled(s, exhibit.centre, rng, rotate) for _ in range(TURNS))]
+    structures, centres = zip(*copies, strict=True)
+    graph = neighbor_graph(structures, cutoff)
+    return graph, None if exhibit.centre is None else graph.first + centres
+
+
+def _outputs(model, params, graph, centres):
+    """The energies of the centres or of all, and the pseudoscalars of a model that has them: (structures, 1 or 2)."""
+    found = models.evaluate_graph(model, params, graph, forces=False)
+    energy = found.energy if centres is None else found.energies[centres]
+    odd = [found.outputs["pseudoscalar"]] if "pseudoscalar" in found.outputs else []
+    return np.stack([energy, *odd], 1)
 
 
 def _shuffled(structure, centre, rng, rotate):
@@ -175,15 +186,15 @@ def predicted(model, exhibit):
     if sight.frame:
         return not _same_fields(exhibit, exhibit.centre, sight.layers, _in_place)
     seen = _sees(sight, exhibit, exhibit.centre, sight.handed)
+    if seen or not sight.odd:
+        return seen
     chiral = not all(congruence(s, s).achiral for s in (exhibit.a, exhibit.b))
-    return seen or sight.odd and chiral and _sees(sight, exhibit, None, handed=True)
+    return chiral and _sees(sight, exhibit, None, handed=True)
 
 
 def _sees(sight, exhibit, centre, handed):
     """Whether rules 1 to 5 leave something to be seen: at the centre, or (None) in the sum over all atoms."""
-    def alike(one, other):
-        return congruence(one, other).verdict in ({"same"} if handed else {"same", "mirror"})
-    if _same_fields(exhibit, centre, sight.layers, alike):
+    if _same_fields(exhibit, centre, sight.layers, _turned if handed else _turned_or_mirrored):
         return False
     if sight.coupling in ("distances", "walks") and _same_colours(exhibit, sight, centre, handed):
         return False
@@ -192,6 +203,7 @@ def _sees(sight, exhibit, centre, handed):
     return centre is None or not _same_moments(exhibit, sight)
 
 
+@functools.lru_cache(maxsize=64)                               # a search, and the same one for many models
 def _same_fields(exhibit, centre, layers, alike):
     """Rule 1, at the centre, or for all atoms one by one."""
     atoms = range(len(exhibit.a)) if centre is None else [centre]
@@ -202,6 +214,14 @@ def _same_fields(exhibit, centre, layers, alike):
             return False
         left.pop(match)
     return True
+
+
+def _turned(one, other):
+    return congruence(one, other).verdict == "same"
+
+
+def _turned_or_mirrored(one, other):
+    return congruence(one, other).verdict in ("same", "mirror")
 
 
 def _in_place(one, other):

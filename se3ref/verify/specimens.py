@@ -36,7 +36,7 @@ def _fcc(a):
     return a / 2 * np.array([[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0.0]]), a * np.eye(3)
 
 
-def specimens():
+def catalogue():
     """The specimens an audit draws from, molecules and crystals in turn, those of common elements first.
 
     Lattice constants: W. M. Haynes (ed.), CRC Handbook of Chemistry and Physics.
@@ -69,14 +69,23 @@ def _tetrahedron():
 
 
 def chosen(target, structures=None):
-    """(specimens, refused): the given structures, or up to four of `specimens` that the target can evaluate.
+    """(specimens, refused): the given structures, or up to four of the `catalogue` that the target can evaluate.
 
     structures: Structures or ase.Atoms, one or a list.  refused: {name: why} of those it cannot.
     ValueError where none is left, and for given structures that it cannot evaluate.
     """
+    found, refused = can_do(target, *((catalogue(), AT_MOST) if structures is None else (_given(structures),)))
+    if not found or structures is not None and refused:
+        reasons = "; ".join(f"{name} ({reason})" for name, reason in refused.items())
+        raise ValueError(f"{target.name} cannot be evaluated on: {reasons}. Give structures that it knows")
+    return found, refused
+
+
+def can_do(target, candidates, at_most=None):
+    """(specimens, refused): the first of the candidates that the target can evaluate, and why not the others."""
     found, refused = [], {}
-    for specimen in specimens() if structures is None else _given(structures):
-        if structures is None and len(found) == AT_MOST:
+    for specimen in candidates:
+        if len(found) == at_most:
             break
         try:
             broken = [name for name, rows in target.observe(specimen.structure).items() if not np.isfinite(rows).all()]
@@ -85,9 +94,6 @@ def chosen(target, structures=None):
         else:
             refused |= {specimen.name: f"{broken} are not finite"} if broken else {}
             found += [] if broken else [specimen]
-    if not found or structures is not None and refused:
-        reasons = "; ".join(f"{name} ({reason})" for name, reason in refused.items())
-        raise ValueError(f"{target.name} cannot be evaluated on: {reasons}. Give structures that it knows")
     return found, refused
 
 

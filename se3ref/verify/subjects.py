@@ -11,6 +11,8 @@ from se3ref.verify.targets import Target
 
 EXACT = 4096 * np.finfo(np.float64).eps         # relative: the rounding of a function of some thousand operations
 FACTOR = 30.0                                   # of the noise, within which a violation is rounding
+SLOWEST = 0.9                                   # power: the energy of two charges falls with the first, and a part in
+                                                # a hundred beside it where they are molecules
 
 
 class NotMeasured(Exception):
@@ -53,7 +55,7 @@ class Case:
             return "exact"
         if self.ratio <= 1:
             return "noise floor"
-        return "decays" if self.falls is not None and self.falls > 1 else "broken"
+        return "decays" if self.falls is not None and self.falls > SLOWEST else "broken"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +78,13 @@ class Subject:
 
     @functools.cached_property
     def noise(self):
-        """{quantity: standard deviation of its rounding}: `noise_level` on three lines, and no less than the spacing
-        of floating point numbers, of single precision where all values are such numbers."""
-        found = noise_level(self.target.observe, [self.line(k) for k in range(3)])
+        """{quantity: standard deviation of its rounding}.
+
+        `noise_level` on three lines that begin beside the structure, each elsewhere, so that not all meet a kink that
+        is near; no less than the spacing of floating point numbers, of single precision where all values are such.
+        """
+        lines = [lambda t, k=k: self.line(k)(0.01 * (k + 1) + t) for k in range(3)]
+        found = noise_level(self.target.observe, lines)
         return {name: max(found[name], _spacing(value)) for name, value in self.values.items()}
 
     def kind(self, name):
@@ -127,5 +133,12 @@ class Subject:
 
 
 def _spacing(value):
-    single = bool(value.any()) and bool((value.astype(np.float32) == value).all())
+    """Of single precision, if no value needs more than its 24 binary digits, and one needs more than 11: of -4 nothing
+    can be told."""
+    digits = np.frexp(value)[0]
+    single = _whole(2.0**24 * digits).all() and not _whole(2.0**11 * digits).all()
     return float(np.finfo(np.float32 if single else np.float64).eps * np.abs(value).max())
+
+
+def _whole(x):
+    return x == np.rint(x)

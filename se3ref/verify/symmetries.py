@@ -20,8 +20,13 @@ def rotation(subject, rng):
 
 
 def reflection(subject, rng):
-    """f(-x) = D(-1) f(x): for an energy E(mirror image) = E."""
-    return _turned(subject, -np.eye(3))
+    """f(-x) = D(-1) f(x): for an energy E(mirror image) = E.
+
+    The cell stays: a lattice is its own mirror image by inversion, and whether its vectors may be left-handed is the
+    law of `cell_choice`.
+    """
+    s = subject.structure
+    return subject.compare(replace(s, positions=-s.positions), _expected(subject, -np.eye(3)))
 
 
 def translation(subject, rng):
@@ -48,7 +53,7 @@ def images(subject, rng):
 
 
 def cell_choice(subject, rng):
-    """Other lattice vectors of the same lattice: nothing changes."""
+    """Other lattice vectors of the same lattice, right-handed and left-handed: nothing changes."""
     s = _periodic(subject)
     axes = np.flatnonzero(s.pbc)
     if len(axes) < 2:
@@ -57,7 +62,8 @@ def cell_choice(subject, rng):
     a, b = rng.permutation(axes)[:2]
     U[a, b] = rng.choice([-1, 1])
     U[b] += rng.choice([-1, 1]) * U[a]                         # two shears: determinant 1
-    return subject.compare(replace(s, cell=U @ s.cell), subject.values)
+    return [case for note, U in (("", U), ("left-handed cell", -U))
+            for case in subject.compare(replace(s, cell=U @ s.cell), subject.values, note)]
 
 
 def supercell(subject, rng):
@@ -80,8 +86,12 @@ def supercell(subject, rng):
 
 def _turned(subject, R):
     s = subject.structure.rotated(R)
-    return subject.compare(s, {name: rows @ subject.kind(name).matrix(R).T for name, rows in subject.values.items()},
-                           grown=_growth(subject, s))
+    return subject.compare(s, _expected(subject, R), grown=_growth(subject, s))
+
+
+def _expected(subject, R):
+    """{quantity: rows}, turned by R."""
+    return {name: rows @ subject.kind(name).matrix(R).T for name, rows in subject.values.items()}
 
 
 def _growth(subject, structure):

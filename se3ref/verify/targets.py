@@ -25,32 +25,32 @@ from se3ref.so3 import Irreps
 
 @dataclass(frozen=True)
 class Kind:
-    """What a quantity is: its unit, how a rotation acts on one row of it, and what it belongs to.
+    """What a quantity is: its unit, how one row of it turns, and what it belongs to.
 
-    matrix: R (3,3), proper or not, -> (d,d), which turns a row of d numbers
+    irreps: of a row; None: a Cartesian tensor of rank 2, its rows one after another
     per: "atom", a row for each; or one row of a whole structure, "sum" where it adds over parts, "mean" where it is the
     same for a crystal of more cells, "whole" where neither is known
     """
     unit: str
-    dim: int
-    matrix: Callable
+    irreps: Irreps | None
     per: str
 
+    @property
+    def dim(self):
+        """How many numbers a row has."""
+        return 9 if self.irreps is None else self.irreps.dim
 
-def _scalar(R):
-    return np.eye(1)
+    def matrix(self, R):
+        """(dim, dim), which turns a row as R (3,3), proper or not, turns space."""
+        return np.kron(R, R) if self.irreps is None else self.irreps.D(R)          # a_ij -> R_ik R_jl a_kl
 
 
-def _tensor(R):
-    return np.kron(R, R)                                       # a_ij -> R_ik R_jl a_kl, rows of a one after another
-
-
-ENERGY = Kind("eV", 1, _scalar, "sum")
-FORCES = Kind("eV/angstrom", 3, lambda R: R, "atom")
-STRESS = Kind("eV/angstrom^3", 9, _tensor, "mean")
-HEADS = {"charges": ("e", "0e", "atom"), "dipole": ("e angstrom", "1o", "sum"),
-         "vector": ("", "1o", "sum"), "pseudovector": ("", "1e", "sum"),
-         "pseudoscalar": ("", "0o", "sum")}
+ENERGY = Kind("eV", Irreps("0e"), "sum")
+FORCES = Kind("eV/angstrom", Irreps("1o"), "atom")
+STRESS = Kind("eV/angstrom^3", None, "mean")
+HEADS = {"charges": Kind("e", Irreps("0e"), "atom"), "dipole": Kind("e angstrom", Irreps("1o"), "sum"),
+         "polarizability": Kind("angstrom^3", None, "sum"), "vector": Kind("", Irreps("1o"), "sum"),
+         "pseudovector": Kind("", Irreps("1e"), "sum"), "pseudoscalar": Kind("", Irreps("0o"), "sum")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +72,13 @@ class Target:
         return {name: self._rows(name, value, len(structure)) for name, value in found.items()}
 
     def _rows(self, name, value, n):
-        kind, value = self.kinds[name], np.asarray(value)
+        kind = self.kinds[name]
         rows = n if kind.per == "atom" else 1
+        try:
+            value = np.asarray(value)
+        except ValueError:
+            raise ValueError(f"{self.name}: {name} must be {rows} x {kind.dim} real numbers; got {value!r}, whose rows "
+                             "differ in length") from None
         if value.dtype.kind not in "iuf" or value.size != rows * kind.dim or kind.per == "atom" and len(value) != n:
             raise ValueError(f"{self.name}: {name} must be {rows} x {kind.dim} real numbers; got an array of shape "
                              f"{value.shape}, dtype {value.dtype}")
@@ -96,11 +101,12 @@ def as_target(thing, irreps=None, per="structure"):
         thing = thing.model, thing.params
     if isinstance(thing, tuple) and thing and isinstance(thing[0], models.Model):
         return _of_model(*thing[:2])
+    if isinstance(thing, type) or not (callable(thing) or hasattr(thing, "get_property")):
+        got = f"the class {thing.__name__}: make one" if isinstance(thing, type) else type(thing).__name__
+        raise TypeError("an audit takes an ASE calculator, a function (species, positions, cell, pbc) -> energy, "
+                        f"forces, stress, a model with its parameters, or 'module:factory'; got {got}")
     if hasattr(thing, "implemented_properties") and hasattr(thing, "get_property"):
         return _of_calculator(thing)
-    if not callable(thing) or isinstance(thing, type):
-        raise TypeError("an audit takes an ASE calculator, a function (species, positions, cell, pbc) -> energy, "
-                        f"forces, stress, a model with its parameters, or 'module:factory'; got {type(thing).__name__}")
     return _of_function(thing) if irreps is None else _of_tensor(thing, Irreps(irreps), per)
 
 
@@ -132,7 +138,7 @@ def _of_function(function):
 def _of_tensor(function, irreps, per):
     if per not in ("structure", "atom"):
         raise ValueError(f"per is 'structure' or 'atom'; got {per!r}")
-    kind = Kind("", irreps.dim, irreps.D, "whole" if per == "structure" else per)
+    kind = Kind("", irreps, "whole" if per == "structure" else per)
     return Target(_name(function), {"tensor": kind}, lambda structure: {"tensor": function(*_arguments(structure))})
 
 
@@ -157,10 +163,7 @@ def _of_calculator(calculator):
 
 
 def _of_model(model, params):
-    kinds = {name: Kind(unit, Irreps(irreps).dim, Irreps(irreps).D, per)
-             for name, (unit, irreps, per) in HEADS.items() if name in model.heads}
-    if "polarizability" in model.heads:
-        kinds["polarizability"] = Kind("angstrom^3", 9, _tensor, "sum")
+    kinds = {name: kind for name, kind in HEADS.items() if name in model.heads}
     if "direct_forces" in model.heads:
         kinds["forces"] = FORCES
     if "energy" in model.heads:

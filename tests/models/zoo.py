@@ -34,7 +34,7 @@ def model_and_params(name, trained):
     if not trained:
         return model, model.init(np.random.default_rng(0))
     data = training.Dataset.from_frames(datasets.load("ethanol")[:40])
-    result = training.fit(model, data, steps=40, rate=5e-3, progress=False)
+    result = training.fit(model, data, steps=12, rate=1e-2, progress=False)
     result.params["heads"]["energy"]["shift"][:] = 0           # 20 eV an atom would hide what is being tested
     return model, result.params
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from se3ref import so3
@@ -72,6 +72,7 @@ def both_forms(terms, w, h, vec, graph, scale=1.0):
 # --- the same function ----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("group", ["O(3)", "SO(3)", "both"])
+@settings(max_examples=15)                                     # each of them all paths of its degrees, at five places
 @given(lmax=degrees, xyz=draw.points(n=5, extreme=False))
 def test_P35_rotate_to_edge_is_the_convolution(group, lmax, xyz):
     """Values and all cotangents, on the axes and beside them.  D and Y are good to some l eps and sums of some hundred

@@ -1,5 +1,6 @@
 """The list of neighbours: equal to a sum over images, to the last edge, in every cell, at linear cost."""
 
+import functools
 import itertools
 import time
 
@@ -45,11 +46,14 @@ def brute_force(positions, cell, pbc, cutoff):
 
 # --- what is drawn --------------------------------------------------------------------------------------------
 
+@functools.cache                                               # to make a strategy costs more than to draw from it
 def integers(low, high, *shape):
     size = int(np.prod(shape))
     return st.lists(st.integers(low, high), min_size=size, max_size=size).map(lambda v: np.reshape(v, shape))
 
 
+added_rows = st.lists(st.tuples(*[st.integers(0, 2)] * 2, st.integers(-3, 3)), max_size=2)
+far_away = st.sampled_from([0.0, 6.0, -6.0, 100.0, 5000.0, -5000.0])
 PERIODIC = {"crystal": [1, 1, 1], "slab": [1, 1, 0], "slab on edge": [0, 1, 1], "wire": [0, 0, 1],
             "two of three": [1, 0, 1], "molecule": [0, 0, 0]}
 
@@ -62,15 +66,15 @@ def periodic_structures(draw, periodic=tuple(PERIODIC)):
     """
     pbc = np.array(PERIODIC[draw(st.sampled_from(periodic))], bool)
     cell = np.diag(draw(integers(6, 50, 3))) / 10 + draw(integers(-12, 12, 3, 3)) / 10
-    for row, other, times in draw(st.lists(st.tuples(*[st.integers(0, 2)] * 2, st.integers(-3, 3)), max_size=2)):
+    for row, other, times in draw(added_rows):
         cell[row] += times * cell[other] * (row != other)
     if draw(st.booleans()):
         cell[~pbc] = 0
-    positions = draw(st.integers(1 if pbc.any() else 3, 5).flatmap(lambda n: integers(-15, 15, n, 3))) / 10
+    positions = draw(integers(-15, 15, draw(st.integers(1 if pbc.any() else 3, 5)), 3)) / 10
     if draw(st.booleans()):
         positions = positions + np.sin(9 * positions[:, [1, 2, 0]]) / 20           # off the grid
     positions = positions + draw(integers(-3, 3, *positions.shape)) * pbc @ cell
-    positions = positions + draw(st.sampled_from([0.0, 6.0, -6.0, 100.0, 5000.0, -5000.0]))
+    positions = positions + draw(far_away)
     note(f"positions, cell, pbc = np.array({positions.tolist()}), np.array({cell.tolist()}), {pbc.tolist()}")
     try:
         return Structure(np.ones(len(positions), int), positions, cell, pbc)

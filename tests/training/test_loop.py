@@ -54,8 +54,13 @@ class Interrupt(loop.tqdm):
             raise KeyboardInterrupt
 
 
-def test_a_stopped_run_goes_on_to_the_same_numbers(tmp_path, monkeypatch):
-    whole = training.fit(MODEL, TRAIN, VALIDATION, **SETTINGS)
+@pytest.fixture(scope="module")
+def whole():
+    """A run that nothing stops."""
+    return training.fit(MODEL, TRAIN, VALIDATION, **SETTINGS)
+
+
+def test_a_stopped_run_goes_on_to_the_same_numbers(whole, tmp_path, monkeypatch):
     path = tmp_path / "run.npz"
     with monkeypatch.context() as patch:
         patch.setattr(loop, "tqdm", Interrupt)
@@ -71,9 +76,9 @@ LINES = ["theta, adam", "adam.update", "self.state = dataclasses.replace(old", "
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_an_interrupt_at_any_line_loses_nothing(line, tmp_path):
+def test_an_interrupt_at_any_line_loses_nothing(line, whole, tmp_path):
     """Ctrl-C before this line of a step or of a look, at the fifth time it comes (the second, for a look)."""
-    whole, path, seen = training.fit(MODEL, TRAIN, VALIDATION, **SETTINGS), tmp_path / "run.npz", []
+    path, seen = tmp_path / "run.npz", []
     source = inspect.getsource(run_module).splitlines()
     number = next(k for k, text in enumerate(source, 1) if text.strip().startswith(line))
 

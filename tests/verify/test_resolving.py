@@ -204,7 +204,7 @@ def test_no_structures_or_layers_below_zero_are_refused():
 # --- the command ----------------------------------------------------------------------------------------------
 
 def test_the_command_prints_the_table_and_draws_it(tmp_path, table, monkeypatch, capsys):
-    """With the table that is there already: making it again would cost a quarter of a minute."""
+    """With the table that is there already: making it again would cost some seconds."""
     picture = tmp_path / "resolving.png"
     monkeypatch.setattr(verify, "resolving_power", lambda progress: table)
     assert main(["resolving-power", "--figure", str(picture)]) == 0
