@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("numpy", "scipy", "torch", "e3nn", "mace-torch", "sphericart", "spherical", "vesin", "matscipy",
-            "torch-pme", "openmm")
+            "torch-pme", "openmm", "sevenn")
 HEADINGS = ("kernel", "size", "peer", "ratio", "quartiles", "target", "ours, ms", "peer's, ms", "difference",
             "memory")
 

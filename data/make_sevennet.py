@@ -8,17 +8,16 @@ in single precision, with the licence that they come under.  Nothing of the pack
 """
 
 import argparse
-import hashlib
 import tempfile
-import zipfile
 from pathlib import Path
 
-from se3ref.models import sevennet
+from se3ref.models import published, sevennet
 
-CHECKPOINT = "sevenn/pretrained_potentials/SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth"
-SHA256 = "7052cb42b7b3be42b40b97fa0d21077a48c54b5548948fc4dcf346629f813c36"
+NAME = "SevenNet-0"
+CHECKPOINT = published.CHECKPOINTS[NAME]
 HERE = Path(__file__).parents[1] / "se3ref" / "data" / "sevennet"
-CARD = {"name": "SevenNet-0 (11 July 2024)", "source": f"{CHECKPOINT} of sevenn 0.13.0", "sha256": SHA256,
+CARD = {"name": "SevenNet-0 (11 July 2024)", "source": f"{CHECKPOINT.path} of sevenn 0.13.0",
+        "sha256": CHECKPOINT.sha256,
         "data": "MPtrj: relaxations of inorganic crystals by PBE and PBE+U, 89 elements",
         "limits": "trained on crystals; mirror images may differ in energy, since its symmetry is SO(3)"}
 
@@ -26,17 +25,14 @@ CARD = {"name": "SevenNet-0 (11 July 2024)", "source": f"{CHECKPOINT} of sevenn 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wheel", type=Path)
-    wheel = zipfile.ZipFile(parser.parse_args().wheel)
-    content = wheel.read(CHECKPOINT)
-    if (found := hashlib.sha256(content).hexdigest()) != SHA256:
-        raise SystemExit(f"{CHECKPOINT} has the SHA-256 {found}, expected {SHA256}")
+    wheel = parser.parse_args().wheel
+    content = published.unpacked(wheel, NAME)
     HERE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint_sevennet_0.pth"
         path.write_bytes(content)
         sevennet.compact(path, HERE / "sevennet_0.npz", CARD)
-    licence = next(name for name in wheel.namelist() if name.endswith("licenses/LICENSE"))
-    (HERE / "LICENSE").write_bytes(wheel.read(licence))
+    (HERE / "LICENSE").write_bytes(published.licence(wheel))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from se3ref.models import published
 from se3ref.models.checkpoints import read_checkpoint
 from se3ref.models.heads import SCALAR
 from se3ref.models.model import evaluate
@@ -85,15 +86,17 @@ class Potential:
 
 
 def load(which="SevenNet-0", dtype=np.float64):
-    """A `Potential`: "SevenNet-0", which comes with the library, or the path of a checkpoint (.pth) of the package
-    sevenn, or of what `compact` made of one (.npz).  dtype: of its parameters, and so of all that it computes.
+    """A `Potential`: "SevenNet-0", which comes with the library; "SevenNet-l3i5", once `published.fetch` has got it;
+    or the path of a checkpoint (.pth) of the package sevenn, or of what `compact` made of one (.npz).
+    dtype: of its parameters, and so of all that it computes.
 
-    ValueError for a file that is none of these, and for checkpoints of other architectures.
+    ValueError for what has not been fetched, for a file that is none of these, and for other architectures.
     """
     if str(which) == "SevenNet-0":
         with resources.as_file(resources.files("se3ref") / "data" / "sevennet" / "sevennet_0.npz") as path:
             return load(path, dtype)
-    settings, state, card = _read(Path(which))
+    path = Path(which) if Path(which).suffix else published.find(str(which))
+    settings, state, card = _read(path)
     model = SevenNet(**settings)
     try:
         params = _parameters(model, state)
