@@ -20,7 +20,7 @@ def resolving_power(options):
 
 
 def audit(options):
-    """The laws, measured; exit status 1 where one is broken, 2 where the target cannot be asked."""
+    """The laws, measured; exit status 1 where one is broken, 2 without a verdict: it cannot be asked, or Ctrl-C."""
     from se3ref import verify
     try:
         if options.replay:
@@ -36,7 +36,7 @@ def audit(options):
         report.to_json(options.json)
     if options.html:
         report.to_html(options.html)
-    return 0 if report.passed else 1
+    return 0 if report.passed else 1 if report.broken else 2
 
 
 def _replay(options, report):

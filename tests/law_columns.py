@@ -19,8 +19,8 @@ EWALD, PME, SUMS, EQUILIBRIUM = ("electrostatics/test_" + name for name in (
     "ewald", "pme", "interactions", "equilibration"))
 HYBRID, HYBRID_TRAINING, HYBRID_TAPE = "models/test_hybrid", "models/test_hybrid_training", "models/test_hybrid_oracle"
 LOSS, OPTIMIZER, LOOP, TAPE = ("training/test_" + name for name in ("loss", "optimizer", "loop", "oracle"))
-GRADIENTS, EQUIVARIANCE, CERTIFICATES, MUSEUM = ("verify/test_" + name for name in (
-    "gradients", "equivariance", "certificates", "museum"))
+GRADIENTS, EQUIVARIANCE, CERTIFICATES, MUSEUM, DIFFERENCES, AUDITOR = ("verify/test_" + name for name in (
+    "gradients", "equivariance", "certificates", "museum", "differences", "auditor"))
 SOME = ["SchNet", "PaiNN", "NequIP", "MACE", "SE3Transformer"]                 # where every model would cost too much
 
 
@@ -214,6 +214,11 @@ GROUPS = {
                                                  *each("no_length_falls_on_the_edge_of_a_bin", [4, 10]),
                                                  "a_hexagon_and_two_triangles_have_the_same_colours_up_to_the_cutoff")
                        + of(MUSEUM, "the_certificate_is_what_the_label_says")),
+        "audited": ("an audit's verdicts", of(DIFFERENCES, "derivative_within_its_error", "planted_noise",
+                                              "planted_jumps", "energy_lost_in_single_steps_is_left_out")
+                    + of(AUDITOR, *each("a_law_lets_the_sound_pass", ["rotation"]),
+                         *each("a_law_finds_its_control", ["reflection", "permutation", "curl", "stress"]),
+                         "a_target_that_fails_on_the_way_has_broken_the_law")),
     },
 }
 LAWS_AND_TESTS = {label: tests for group in GROUPS.values() for label, (_, tests) in group.items()}

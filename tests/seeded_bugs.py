@@ -24,6 +24,7 @@ from se3ref import backend, so3
 from se3ref.electrostatics import interactions, mesh_errors, pme
 from se3ref.nn import contraction, convolution, couplings, rotated
 from se3ref.so3 import coupling, degree, harmonics, irreps, rotations, wigner
+from tests.seeded_audit_bugs import AUDIT_BUGS
 from tests.seeded_certificate_bugs import CERTIFICATE_BUGS
 from tests.seeded_charge_bugs import CHARGE_BUGS
 from tests.seeded_lattice_bugs import LATTICE_BUGS
@@ -337,7 +338,7 @@ BUGS = [
     Bug("flat features with the channels first", channels_first,
         of("so3/test_irreps", "flat_order_is_e3nns", "P31_flat_features_round_trip"), []),
     *(Bug(*row) for row in [*NEIGHBOR_BUGS, *NETWORK_BUGS, *PARITY_BUGS, *CERTIFICATE_BUGS, *LATTICE_BUGS,
-                               *CHARGE_BUGS]),
+                               *CHARGE_BUGS, *AUDIT_BUGS]),
 ]
 
 

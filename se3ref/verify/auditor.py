@@ -119,19 +119,24 @@ def audit(target, structures=None, laws="all", precision=None, seed=0, progress=
     structures: Structures or ase.Atoms; None: up to four that the audit makes itself.
     laws: "all", or names of LAWS as a list or with commas between.
     precision: "float64" where the target claims it, and noise of single precision is to count as broken.
-    seed: of everything random.  progress: show a bar.
+    seed: of everything random.  progress: show a bar.  On an interrupt (Ctrl-C) the report is of the laws measured so
+    far, and has not passed.
 
     ValueError for a law there is not, and where the target can be evaluated on no structure.
     """
     names = _names(laws)
     auditor, findings = Auditor.of(target, structures, precision, seed, irreps, per), {}
     with tqdm(names, disable=not progress, unit="law") as bar:
-        for name in bar:
-            bar.set_postfix_str(name)
-            findings[name] = auditor.finding(name)
+        try:
+            for name in bar:
+                bar.set_postfix_str(name)
+                findings[name] = auditor.finding(name)
+        except KeyboardInterrupt:                              # what was measured is kept, and what was not is said
+            if not findings:
+                raise
     noise = {subject.specimen.name: subject.noise for subject in auditor.subjects}
     units = {name: kind.unit for name, kind in auditor.target.kinds.items()}
-    return Report(auditor.target.name, findings, noise, units, auditor.refused)
+    return Report(auditor.target.name, findings, noise, units, auditor.refused, tuple(names[len(findings):]))
 
 
 def replay(target, worst, irreps=None, per="structure"):

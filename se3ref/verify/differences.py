@@ -23,6 +23,7 @@ STEPS = (0.04, 0.01, 0.0025, 0.0006)    # angstrom: for values in single precisi
 ORDER = 4
 FINEST = 1e-10                          # angstrom, the width at which a jump is told from a slope
 NEARBY = 8                              # points of a grid, to either side
+PLATEAU = 3                             # divisions by four, 64 in width
 
 
 def noise_level(f, lines):
@@ -112,14 +113,20 @@ def _suspects(values, floor, candidates):
 
 
 def _descend(f, a, b, floor):
-    """Follow the largest jump from the interval (a, b) down to FINEST; what still falls there is a slope, and none."""
-    size = math.inf
+    """Follow the largest jump from the interval (a, b) to FINEST: the last that did not fall for PLATEAU divisions.
+
+    A kink falls fourfold each time, and is none; a steep step is one until intervals are as narrow as it is.
+    """
+    size, level, jump = math.inf, 0, (0.0, math.nan)
     while b - a > FINEST:
         before, width = size, (b - a) / 4
         t = a + width * np.arange(-2, 7)
         found = _jumps(np.array([f(x) for x in t])).max(1)     # in the four parts
         k = int(found.argmax())
         a, b, size = float(t[k + 2]), float(t[k + 3]), float(found[k])
+        level = level + 1 if size > 0.5 * before else 0
         if size <= floor:
-            return 0.0, math.nan
-    return (size, 0.5 * (a + b)) if size > 0.5 * before else (0.0, math.nan)
+            break
+        if level >= PLATEAU:
+            jump = size, 0.5 * (a + b)
+    return jump

@@ -130,7 +130,8 @@ def _falling(subject, rng, per, change, expected):
         alone = subject.target.observe(s) if subject.structure.pbc.any() else subject.values
     except BREAKS as error:
         raise NotMeasured(f"it cannot do atoms without a cell: {type(error).__name__}: {error}") from None
-    wanted = {name: expected(name, rows) for name, rows in alone.items() if subject.kind(name).per in per}
+    wanted = {name: expected(name, rows) for name, rows in alone.items()
+              if name in subject.values and subject.kind(name).per in per}
     if not wanted:
         raise NotMeasured("nothing that it gives adds over parts or belongs to atoms")
     axis, left = rng.standard_normal(3), []

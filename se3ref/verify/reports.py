@@ -47,7 +47,7 @@ class Finding:
 @dataclass(frozen=True)
 class Report:
     """Findings by law; noise: {specimen: {quantity: standard deviation}}, in units; refused: {specimen: why}, those
-    that the target could not do.
+    that the target could not do; left: laws that an interrupt left out.
 
     report[law] is a `Finding`; print(report) a table.
     """
@@ -56,6 +56,7 @@ class Report:
     noise: dict
     units: dict
     refused: dict
+    left: tuple = ()
 
     def __getitem__(self, law):
         if law not in self.findings:
@@ -64,8 +65,8 @@ class Report:
 
     @property
     def passed(self):
-        """Whether no law is broken."""
-        return all(finding.passed for finding in self.findings.values())
+        """Whether no law is broken, and none was left out by an interrupt."""
+        return not self.left and all(finding.passed for finding in self.findings.values())
 
     @property
     def broken(self):
@@ -82,7 +83,8 @@ class Report:
         if self.passed:
             measured = [finding for finding in self.findings.values() if finding.cases]
             return f"passed, {len(measured)} of {len(self.findings)} laws measured"
-        return f"BROKEN: {', '.join(self.broken)}"
+        broken = f"BROKEN: {', '.join(self.broken)}" if self.broken else "none broken"
+        return f"{broken}; interrupted before {', '.join(self.left)}" if self.left else broken
 
     def to_json(self, path=None):
         """The whole report as JSON, written to `path` if one is given; NaN is null."""
@@ -91,7 +93,7 @@ class Report:
                        "cases": [{"specimen": specimen, **asdict(case), "ratio": case.ratio, "verdict": case.verdict}
                                  for specimen, case in finding.cases]} for name, finding in self.findings.items()}
         text = json.dumps(_plain({"target": self.target, "passed": self.passed, "broken": self.broken, "laws": laws,
-                                  "noise": self.noise, "refused": self.refused}), indent=1)
+                                  "noise": self.noise, "refused": self.refused, "left": self.left}), indent=1)
         if path is not None:
             Path(path).write_text(text, "utf-8")
         return text

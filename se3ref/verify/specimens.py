@@ -98,7 +98,7 @@ def can_do(target, candidates, at_most=None):
 
 
 def _given(structures):
-    structures = structures if isinstance(structures, list | tuple) else [structures]
+    structures = [structures] if hasattr(structures, "numbers") else list(structures)
     made = [s if isinstance(s, Structure) else Structure.from_ase(s) for s in structures]
     if not made:
         raise ValueError("structures is empty: give at least one, or None for the audit's own")

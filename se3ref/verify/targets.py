@@ -145,19 +145,19 @@ def _of_tensor(function, irreps, per):
 def _of_calculator(calculator):
     """Energies that forces are the gradient of: ASE calls them free_energy where there is another."""
     has = set(calculator.implemented_properties)
-    energy = "free_energy" if "free_energy" in has else "energy"
-    kinds = {name: kind for name, kind, key in (("energy", ENERGY, energy), ("forces", FORCES, "forces"),
-                                                ("stress", STRESS, "stress")) if key in has}
+    asked = {"energy": "free_energy" if "free_energy" in has else "energy", "forces": "forces", "stress": "stress"}
+    asked = {name: key for name, key in asked.items() if key in has}
+    kinds = {name: {"energy": ENERGY, "forces": FORCES, "stress": STRESS}[name] for name in asked}
 
     def measure(structure):
         from ase.stress import voigt_6_to_full_3x3_stress
         atoms = structure.to_ase()
-        calculator.reset()                                     # what was kept belongs to other atoms
-        found = {"energy": calculator.get_property(energy, atoms), "forces": calculator.get_property("forces", atoms)
-                 if "forces" in has else None}
-        if "stress" in has and structure.pbc.all():
-            stress = np.asarray(calculator.get_property("stress", atoms))
-            found["stress"] = stress if stress.shape == (3, 3) else voigt_6_to_full_3x3_stress(stress)
+        if hasattr(calculator, "reset"):
+            calculator.reset()                                 # what was kept belongs to other atoms
+        found = {name: calculator.get_property(key, atoms) for name, key in asked.items()
+                 if name != "stress" or structure.pbc.all()}
+        if np.shape(found.get("stress")) == (6,):
+            found["stress"] = voigt_6_to_full_3x3_stress(found["stress"])
         return found
     return Target(_name(calculator), kinds, measure)
 
