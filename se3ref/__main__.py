@@ -27,7 +27,7 @@ def audit(options):
             return _replay(options, _report(options.replay[0]))
         structures = _structures(options.structures) if options.structures else None
         report = verify.audit(options.target, structures, options.laws, options.precision, options.seed, progress=True,
-                              irreps=options.irreps, per=options.per)
+                              irreps=options.irreps, per=options.per, tolerance=options.tolerance)
     except (ValueError, TypeError, OSError) as error:
         print(f"no verdict: {error}", file=sys.stderr)
         return 2
@@ -152,6 +152,9 @@ def _add_audit(commands):
     _add_target(parser)
     parser.add_argument("--laws", default="all", help="names with commas between (default: all)")
     parser.add_argument("--precision", choices=["float32", "float64"], help="what the target claims to compute in")
+    parser.add_argument("--tolerance", type=float, default=0.0,
+                        help="a violation, in eV and angstrom, that the target's own settings allow: a self-consistent "
+                             "field that stops early, an Ewald sum of some accuracy")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FILE", type=Path)
     parser.add_argument("--html", metavar="FILE", type=Path, help="a page with plots")

@@ -8,8 +8,9 @@ crystal is drawn; its forces must be a gradient, smooth where neighbours come an
 violation, in the unit of the quantity, and graded:
 
     exact           the rounding of double precision explains it
-    noise floor     the noise of the target explains it, 30 standard deviations: rounding in single precision, say; an
-                    iteration that stops early errs the same way every time, which is no noise
+    noise floor     the noise of the target explains it, 30 standard deviations: rounding in single precision, say.  An
+                    iteration that stops early, or a sum that is cut, errs the same way every time, which is no noise:
+                    with `tolerance` one says what it may amount to
     decays          it falls with distance, as interactions of long range do (extensivity and locality alone)
     broken          neither
     not measured    there is nothing here to measure it on; the note says why
@@ -18,7 +19,7 @@ The worst case of each law is kept with its structure and seed, so that it can b
 """
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tqdm import tqdm
@@ -28,7 +29,7 @@ from se3ref.verify import mechanics, ranges, symmetries
 from se3ref.verify.ranges import dimers
 from se3ref.verify.reports import ORDER, Finding, Report
 from se3ref.verify.specimens import BREAKS, Specimen, can_do, chosen
-from se3ref.verify.subjects import Case, NotMeasured, Subject
+from se3ref.verify.subjects import FACTOR, Case, NotMeasured, Subject
 from se3ref.verify.targets import Target, as_target
 
 
@@ -78,17 +79,20 @@ class Auditor:
     twos: list
     refused: dict
     precision: str | None = None
+    tolerance: float = 0.0
 
     @classmethod
-    def of(cls, target, structures=None, precision=None, seed=0, irreps=None, per="structure"):
+    def of(cls, target, structures=None, precision=None, seed=0, irreps=None, per="structure", tolerance=0.0):
         """The arguments are those of `audit`."""
         if precision not in (None, "float32", "float64"):
             raise ValueError(f"precision is 'float64', 'float32' or None; got {precision!r}")
+        if not 0 <= tolerance < np.inf:
+            raise ValueError(f"tolerance is a violation, 0 or more, in eV and angstrom; got {tolerance!r}")
         target = as_target(target, irreps, per)
         found, refused = chosen(target, structures)
         pairs, not_these = can_do(target, dimers(found))
         subjects, twos = ([Subject(target, specimen, seed) for specimen in each] for each in (found, pairs))
-        return cls(target, subjects, twos, refused | not_these, precision)
+        return cls(target, subjects, twos, refused | not_these, precision, tolerance)
 
     def finding(self, name):
         """All cases of one law, and what the worst was measured on."""
@@ -96,7 +100,8 @@ class Auditor:
         for subject in (self.subjects[:1] if law.first else self.subjects) + (self.twos if law.dimers else []):
             for trial in range(law.trials):
                 try:
-                    rows += [(case, subject, trial) for case in _measured(name, subject, trial, self.precision)]
+                    rows += [(case, subject, trial)
+                             for case in _measured(name, subject, trial, self.precision, self.tolerance)]
                 except NotMeasured as reason:
                     silent.append(str(reason))
                     break
@@ -108,10 +113,11 @@ class Auditor:
             rows = [row for row in rows if row[0].verdict != "broken" or row[0].quantity not in held]
         rows = _worst_first(rows)
         cases = tuple((subject.specimen.name, case) for case, subject, _ in rows)
-        return Finding(name, statement, cases, _described(name, *rows[0], self.precision))
+        return Finding(name, statement, cases, _described(name, *rows[0], self.precision, self.tolerance))
 
 
-def audit(target, structures=None, laws="all", precision=None, seed=0, progress=False, irreps=None, per="structure"):
+def audit(target, structures=None, laws="all", precision=None, seed=0, progress=False, irreps=None, per="structure",
+          tolerance=0.0):
     """A `Report` of how well a target obeys the laws.
 
     target: an ASE calculator, a function (species, positions, cell, pbc) -> energy, forces, stress, a model with its
@@ -119,13 +125,14 @@ def audit(target, structures=None, laws="all", precision=None, seed=0, progress=
     structures: Structures or ase.Atoms; None: up to four that the audit makes itself.
     laws: "all", or names of LAWS as a list or with commas between.
     precision: "float64" where the target claims it, and noise of single precision is to count as broken.
+    tolerance: a violation up to this, in the unit of its quantity, is what the target's settings allow.
     seed: of everything random.  progress: show a bar.  On an interrupt (Ctrl-C) the report is of the laws measured so
     far, and has not passed.
 
     ValueError for a law there is not, and where the target can be evaluated on no structure.
     """
     names = _names(laws)
-    auditor, findings = Auditor.of(target, structures, precision, seed, irreps, per), {}
+    auditor, findings = Auditor.of(target, structures, precision, seed, irreps, per, tolerance), {}
     with tqdm(names, disable=not progress, unit="law") as bar:
         try:
             for name in bar:
@@ -146,7 +153,8 @@ def replay(target, worst, irreps=None, per="structure"):
     """
     specimen = Specimen(worst["specimen"], Structure(**worst["structure"]))
     subject = Subject(as_target(target, irreps, per), specimen, worst["seed"])
-    return sorted(_measured(worst["law"], subject, worst["trial"], worst["precision"]), key=lambda case: -case.ratio)
+    cases = _measured(worst["law"], subject, worst["trial"], worst["precision"], worst["tolerance"])
+    return sorted(cases, key=lambda case: -case.ratio)
 
 
 def _names(laws):
@@ -168,23 +176,26 @@ def _worst_first(rows):
                                          np.nan_to_num(row[0].violation, nan=np.inf)), reverse=True)
 
 
-def _measured(name, subject, trial, precision):
+def _measured(name, subject, trial, precision, tolerance):
     """The cases of one trial; a target that fails on the way has broken the law, and the note says how."""
     rng = np.random.default_rng([subject.seed, trial, zlib.crc32(name.encode())])
     try:
         if name == "precision":
             return ranges.precision(subject, rng, precision)
-        return LAWS[name].measure(subject, rng)
+        cases = LAWS[name].measure(subject, rng)
+        allowed = 0.0 if name == "response" else tolerance
+        return [replace(case, floor=max(case.floor, allowed / FACTOR)) for case in cases]
     except NotMeasured:
         raise
     except BREAKS as error:
         return [Case("evaluation", "", float("nan"), 0.0, 0.0, f"{type(error).__name__}: {error}")]
 
 
-def _described(name, case, subject, trial, precision):
+def _described(name, case, subject, trial, precision, tolerance):
     """What `replay` needs, of plain numbers."""
     s = subject.structure
     structure = {"numbers": s.numbers.tolist(), "positions": s.positions.tolist(), "pbc": s.pbc.tolist(),
                  "cell": None if s.cell is None else s.cell.tolist(), "charge": s.charge}
     return {"law": name, "specimen": subject.specimen.name, "trial": trial, "seed": subject.seed,
-            "precision": precision, "quantity": case.quantity, "violation": case.violation, "structure": structure}
+            "precision": precision, "tolerance": tolerance, "quantity": case.quantity, "violation": case.violation,
+            "structure": structure}

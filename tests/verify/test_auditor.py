@@ -54,6 +54,18 @@ def test_the_sound_potential_is_exact():
     assert report["gradient"].violation < 1e-10 and report["rotation"].violation < 1e-13
 
 
+def test_a_tolerance_is_for_the_size_of_a_violation():
+    """Of settings that are known: what is larger is broken all the same, and a constant is none the better for it."""
+    wrong = CONTROLS["forces 1.001 times"].make()
+    found = verify.audit(wrong, CLUSTER, "gradient")["gradient"].violation
+    assert verify.audit(wrong, CLUSTER, "gradient", tolerance=1.01 * found).passed
+    less = verify.audit(wrong, CLUSTER, "gradient", tolerance=0.99 * found)["gradient"]
+    assert not less.passed and verify.replay(wrong, less.worst)[0].verdict == "broken"
+    assert verify.audit(CONTROLS["a constant"].make(), CLUSTER, "response", tolerance=2.0).broken == ["response"]
+    with pytest.raises(ValueError, match="tolerance is a violation, 0 or more"):
+        verify.audit(wrong, CLUSTER, "gradient", tolerance=-1e-3)
+
+
 def test_single_precision_is_noise_and_a_lie_where_double_was_claimed():
     report = audited("single precision")
     assert report["rotation"].verdict == "noise floor" and report["precision"].verdict == "noise floor"
