@@ -1,5 +1,6 @@
 """Atoms in space: elements, positions, and a cell where the structure repeats."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -151,7 +152,7 @@ def _floats(name, given, shape):
 
 def _pbc(given, cell):
     pbc = _copy("pbc", given)
-    if pbc.shape not in ((), (3,)) or not np.isin(pbc, (0, 1)).all():
+    if pbc.shape not in ((), (3,)) or not ((pbc == 0) | (pbc == 1)).all():
         raise ValueError(f"pbc must be True, False or three of them; got {_short(given)}")
     pbc = np.broadcast_to(pbc, 3).astype(bool)
     if pbc.any() and cell is None:
@@ -170,7 +171,7 @@ def _check_apart(positions, cell, pbc):
     """Refuse atoms nearer than COINCIDENT to one another or to one another's periodic images.
 
     In coordinates s = r A^-1 the periodic lattice vectors become unit vectors and images differ by whole
-    numbers. Since |s| <= |r| |A^-1|, a tree of all s, periodic by 1, finds every candidate.
+    numbers. Since |s| <= |r| |A^-1|, by Frobenius' norm, a tree of all s, periodic by 1, finds every candidate.
     """
     A = _completed(cell, pbc) if pbc.any() else np.eye(3)
     inverse = np.linalg.inv(A)
@@ -178,7 +179,7 @@ def _check_apart(positions, cell, pbc):
     s = np.where(pbc, s - np.floor(s), s)
     s = np.where(pbc & (s >= 1), 0.0, s)                        # -1e-20 - floor(-1e-20) rounds to 1
     tree = cKDTree(s, boxsize=np.where(pbc, 1.0, 0.0))
-    i, j = tree.query_pairs(COINCIDENT * np.linalg.norm(inverse, 2), output_type="ndarray").T
+    i, j = tree.query_pairs(COINCIDENT * math.sqrt((inverse * inverse).sum()), output_type="ndarray").T
     step = s[j] - s[i]
     distance = np.linalg.norm((step - np.where(pbc, np.round(step), 0)) @ A, axis=1)
     if (distance < COINCIDENT).any():
