@@ -10,8 +10,8 @@ from se3ref.verify.specimens import Specimen
 from se3ref.verify.targets import Target
 
 EXACT = 4096 * np.finfo(np.float64).eps         # relative: the rounding of a function of some thousand operations
-FACTOR = 30.0                                   # of the noise, within which a violation is rounding: the largest of many
-                                                # entries is 4 sigma, sigma of nine values is known to a factor of 2,
+FACTOR = 30.0                                   # of the noise, within which a violation is rounding: of many entries
+                                                # the largest has 4 sigma, sigma of nine values is known to a factor 2,
                                                 # and rounding along a turn is not that along a line
 SLOWEST = 0.9                                   # power: the energy of two charges falls with the first, and a part in
                                                 # a hundred beside it where they are molecules
