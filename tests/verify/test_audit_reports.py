@@ -212,3 +212,29 @@ def test_kept_and_measured_again(file, capsys):
     assert "images: exact" in capsys.readouterr().out
     assert command(f"{file}:skew", "--replay", kept, "torque") == 2
     assert "no case of the law 'torque'" in capsys.readouterr().err
+
+
+# --- the command of the spectrometer -------------------------------------------------------------------------------
+
+def spectrum(*words):
+    return main(["spectrum", *map(str, words), "--lmax", "2"])
+
+
+def test_the_spectrum_by_command(file, capsys):
+    atoms, figure = ["--structures", file.parent / "atoms.xyz"], file.parent / "spectrum.png"
+    assert spectrum(f"{file}:sound", *atoms, "--quantity", "forces") == 0
+    assert "forces of " in (said := capsys.readouterr().out) and "equivariant: " in said
+    assert spectrum(f"{file}:skew", *atoms, "--figure", figure) == 1
+    assert "energy of " in (said := capsys.readouterr().out) and "\nequivariant" not in said
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert spectrum(f"{file}:dipole", *atoms, "--irreps", "1o", "--quantity", "tensor") == 0
+    assert spectrum(f"{file}:dipole", *atoms, "--irreps", "1e", "--quantity", "tensor") == 1
+
+
+@pytest.mark.parametrize("words, said", [
+    (["{file}:sound", "--quantity", "stress"], "the quantity is one of ['energy', 'forces']"),
+    (["{file}:absent"], "has no 'absent'"), (["{file}:nothing"], "no weights")])
+def test_no_spectrum(file, capsys, words, said):
+    assert spectrum(*(word.format(file=file) for word in words)) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("no spectrum: ") and said in err
