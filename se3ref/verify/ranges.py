@@ -116,10 +116,10 @@ def extensivity(subject, rng):
 
 def locality(subject, rng):
     """What belongs to atoms does not change when others, far away, move: two copies, one of them deformed."""
+    change = 0.1 * rng.standard_normal(subject.structure.positions.shape)      # the same at both distances
+
     def deformed(pair, n):
-        positions = pair.positions.copy()
-        positions[n:] += 0.1 * np.random.default_rng(1).standard_normal((n, 3))
-        return replace(pair, positions=positions)
+        return replace(pair, positions=np.concatenate([pair.positions[:n], pair.positions[n:] + change]))
     return _falling(subject, rng, ("atom",), deformed, lambda name, rows: rows)
 
 
